@@ -1,0 +1,316 @@
+package fhircast
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A Message is what a frame can be: *[Event], *[Confirmation], *[Denial] or *[Answer].
+type Message interface{ message() }
+
+func (*Event) message()        {}
+func (*Confirmation) message() {}
+func (*Denial) message()       {}
+func (*Answer) message()       {}
+
+// A FrameError says why a frame is no message. ID and Name are what could be read of it before the fault: with an ID
+// the frame can be answered 400. Its text never repeats what the frame held.
+type FrameError struct {
+	ID     string
+	Name   Name
+	Reason string
+}
+
+func (e *FrameError) Error() string { return "frame refused: " + e.Reason }
+
+// envelope is what the walk over a frame gathers, of all kinds of message at once: they are told apart by what they
+// have, not by when they come (FHIRcast 3.0.0, 2.4 and 2.5).
+type envelope struct {
+	Event
+	hasEvent, hasID, hasStamp, hasTopic, hasContext bool
+
+	contextFault string
+
+	mode, modeTopic, reason string // members of a confirmation or a denial
+	events                  []Name
+	lease                   time.Duration
+	status                  int // of an answer
+}
+
+// Decode reads one text frame of a socket and keeps it: the caller must not change frame afterwards. The whole text is
+// checked to be JSON in UTF-8 without duplicate names. Unknown members are ignored (and relayed). Line breaks between
+// JSON tokens become spaces. The error is always a *[FrameError].
+func Decode(frame []byte) (Message, error) {
+	var env envelope
+	if err := env.read(frame); err != nil {
+		return nil, &FrameError{ID: env.ID, Name: env.Name, Reason: err.Error()}
+	}
+	fault := func(reason string) (Message, error) {
+		return nil, &FrameError{ID: env.ID, Name: env.Name, Reason: reason}
+	}
+	switch {
+	case env.hasEvent:
+		if lacks := env.eventFault(); lacks != "" {
+			return fault(lacks)
+		}
+		e := env.Event
+		return &e, nil
+	case strings.EqualFold(env.mode, "subscribe"):
+		return &Confirmation{Topic: Secret(env.modeTopic), Events: env.events, Lease: env.lease}, nil
+	case strings.EqualFold(env.mode, "denied"):
+		return &Denial{Topic: Secret(env.modeTopic), Events: env.events, Reason: printable(env.reason)}, nil
+	case env.hasID && env.mode == "":
+		return &Answer{ID: env.ID, Status: env.status}, nil
+	}
+	return fault("it is no message that FHIRcast knows")
+}
+
+func (env *envelope) eventFault() string {
+	switch {
+	case !env.hasID || env.ID == "":
+		return "it has no id"
+	case !env.hasStamp:
+		return "it has no timestamp"
+	case !env.hasTopic:
+		return "it has no hub.topic"
+	case env.Name == "":
+		return "it has no hub.event"
+	case !env.hasContext:
+		return "it has no context"
+	}
+	return env.contextFault
+}
+
+var (
+	errNotJSON   = errors.New("it is not a JSON object in UTF-8 without duplicate names")
+	errWrongType = errors.New("a member has the wrong type")
+)
+
+func (env *envelope) read(frame []byte) error {
+	// A bytes.Buffer is read in place: what the decoder hands out points into frame.
+	dec := jsontext.NewDecoder(bytes.NewBuffer(frame))
+	if dec.PeekKind() != '{' {
+		return errNotJSON
+	}
+	err := members(dec, func(name string) error { return env.member(dec, name) })
+	if err != nil {
+		return err
+	}
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return errNotJSON
+	}
+	for i, c := range frame {
+		if c == '\n' || c == '\r' { // only between tokens: inside a string it would not be JSON
+			frame[i] = ' '
+		}
+	}
+	env.raw = frame
+	return nil
+}
+
+// members walks one object: each is called with the decoder before the member's value, which it must consume.
+func members(dec *jsontext.Decoder, each func(name string) error) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return errNotJSON
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return errNotJSON
+		}
+		if err := each(name.String()); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return errNotJSON
+	}
+	return nil
+}
+
+func (env *envelope) member(dec *jsontext.Decoder, name string) error {
+	if name == "event" && dec.PeekKind() == '{' {
+		env.hasEvent = true
+		return members(dec, func(name string) error { return env.eventMember(dec, name) })
+	}
+	v, err := dec.ReadValue()
+	if err != nil {
+		return errNotJSON
+	}
+	ok := true
+	switch name {
+	case "id":
+		env.ID, ok = text(v)
+		env.hasID = ok
+	case "timestamp":
+		var raw string
+		raw, ok = text(v)
+		env.Timestamp, env.hasStamp = parseTime(raw), ok
+	case "event":
+		ok = false
+	case "status":
+		env.status = number(v)
+	case "castray":
+		env.mark = true
+	case "hub.mode":
+		env.mode, ok = text(v)
+	case "hub.topic":
+		env.modeTopic, ok = text(v)
+	case "hub.reason":
+		env.reason, _ = text(v)
+	case "hub.events":
+		env.events = list(v)
+	case "hub.lease_seconds", "hub.lease-seconds": // the second is printed in the February 2020 ballot
+		env.lease = seconds(v)
+	}
+	if !ok {
+		return errWrongType
+	}
+	return nil
+}
+
+func (env *envelope) eventMember(dec *jsontext.Decoder, name string) error {
+	if name == "context" && dec.PeekKind() == '[' {
+		env.hasContext = true
+		var err error
+		env.Context, env.contextFault, err = items(dec)
+		return err
+	}
+	v, err := dec.ReadValue()
+	if err != nil {
+		return errNotJSON
+	}
+	ok := true
+	switch name {
+	case "hub.topic":
+		var topic string
+		topic, ok = text(v)
+		end := int(dec.InputOffset())
+		env.Topic, env.hasTopic = Secret(topic), ok
+		env.topic = span{end - len(v), end}
+	case "hub.event":
+		var event string
+		event, ok = text(v)
+		env.Name = Name(event)
+	case "context":
+		ok = false
+	case "context.versionId", "versionId": // the table of 3.0.0 says versionId, its examples and pages the other
+		env.Version, _ = text(v)
+	case "context.priorVersionId", "priorVersionId":
+		env.PriorVersion, _ = text(v)
+	}
+	if !ok {
+		return errWrongType
+	}
+	return nil
+}
+
+// items reads a context. An entry that is no object, or whose key is no text, is a fault of the content: the walk goes
+// on, so that the id can still be read wherever it stands.
+func items(dec *jsontext.Decoder) (list []Item, fault string, err error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, "", errNotJSON
+	}
+	for dec.PeekKind() != ']' {
+		if dec.PeekKind() != '{' {
+			if err := dec.SkipValue(); err != nil {
+				return nil, "", errNotJSON
+			}
+			fault = "an entry of its context is no object"
+			continue
+		}
+		var item Item
+		err := members(dec, func(name string) error {
+			v, err := dec.ReadValue()
+			if err != nil {
+				return errNotJSON
+			}
+			if name == "key" {
+				var ok bool
+				if item.Key, ok = text(v); !ok {
+					fault = "a key of its context is no text"
+				}
+				return nil
+			}
+			if item.Kind == "" || name == "resource" || (name == "reference" && item.Kind != "resource") {
+				item.Kind, item.Value = name, json.RawMessage(v)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, item)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, "", errNotJSON
+	}
+	return list, fault, nil
+}
+
+func text(v jsontext.Value) (string, bool) {
+	if v.Kind() != '"' {
+		return "", false
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	return string(b), err == nil
+}
+
+// number reads a whole number that may stand in quotes ("200" in every printed example of an answer).
+func number(v jsontext.Value) int {
+	s, ok := text(v)
+	if !ok {
+		s = string(v)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// seconds reads a positive number of seconds, also with a fraction or in quotes; 0 for anything else. It is cut to a
+// year, which is longer than any lease or heartbeat that makes sense.
+func seconds(v jsontext.Value) time.Duration {
+	s, ok := text(v)
+	if !ok {
+		s = string(v)
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil || !(f > 0) {
+		return 0
+	}
+	const year = 365 * 24 * 3600
+	return time.Duration(min(f, year) * float64(time.Second))
+}
+
+// list reads event names from a comma-separated string or, as some hubs write it, an array.
+func list(v jsontext.Value) []Name {
+	var words []string
+	if s, ok := text(v); ok {
+		words = strings.Split(s, ",")
+	} else if v.Kind() == '[' {
+		if err := json.Unmarshal(v, &words); err != nil {
+			return nil
+		}
+	}
+	return Names(words)
+}
+
+// Names makes a list of event names: trimmed, without blanks and without repeats, which are the same name in any case.
+func Names(words []string) []Name {
+	var names []Name
+	for _, w := range words {
+		if n := Name(strings.TrimSpace(w)); n != "" && !n.In(names) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
