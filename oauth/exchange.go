@@ -1,0 +1,72 @@
+package oauth
+
+import (
+	"context"
+	"net/url"
+	"time"
+)
+
+// firstSave is how long the keychain has after a sign-in: the user may be
+// typing the password that unlocks it. laterSave is for calls nobody waits for.
+const (
+	firstSave = 60 * time.Second
+	laterSave = 5 * time.Second
+)
+
+// exchange sends the code, once, and makes the session (RFC 6749, 4.1.3; RFC
+// 7636, 4.5). A correct server answers a second sending by revoking all.
+func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
+	l := a.launcher
+	w := newWeb(l.Site, l.HTTP)
+	ans, err := w.tokens(ctx, "exchange the code", a.meta.token, url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {a.rc.uri},
+		"code_verifier": {a.verifier.Reveal()},
+		"client_id":     {l.Site.ClientID},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := l.session(w, saved{
+		Issuer: string(a.meta.issuer), Token: a.meta.token, Revoke: a.meta.revoke, ClientID: l.Site.ClientID,
+	})
+	s.grant = w.grantOf(ans)
+	if ans.scopesSaid && len(ans.scopes) == 0 {
+		return nil, &failure{doing: "exchange the code: nothing was granted",
+			sentence: "The sign-in worked, but nothing was granted: your administrator has to check the scopes of this site."}
+	}
+	if s.grant.HubURL == "" && ans.hubURL != "" {
+		l.log().Warn("hub.url of the sign-in is not https; it is not used")
+	}
+	if !ans.lifeSaid {
+		l.log().Warn("server gives no usable expires_in; five minutes are assumed")
+	}
+	if s.grant.User, err = a.user(ctx, w, ans, s.grant.Scopes); err != nil {
+		return nil, err
+	}
+	s.take(ans)
+	s.keep(ctx, firstSave)
+	return s, nil
+}
+
+// user is whom the id_token names. Without one sign-in goes on, with a wrong
+// one it does not: on a shared desk it may be somebody else's.
+func (a *Attempt) user(ctx context.Context, w *web, ans *tokenAnswer, granted []string) (User, error) {
+	if a.nonce == "" || !hasScope(granted, "openid") {
+		return User{}, nil
+	}
+	if ans.id == "" {
+		a.launcher.log().Warn("server granted openid but sent no id_token")
+		return User{}, nil
+	}
+	id, err := a.launcher.identity(ctx, w, a.meta)
+	if err != nil {
+		return User{}, err
+	}
+	if id == nil {
+		a.launcher.log().Warn("server sent an id_token but names no issuer or keys; the user is unknown")
+		return User{}, nil
+	}
+	return id.check(ctx, ans, a.nonce)
+}

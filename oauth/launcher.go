@@ -1,0 +1,253 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	defaultWait = 5 * time.Minute
+	urlLimit    = 8000 // bytes of an authorize URL that browsers and servers take
+)
+
+// Launcher is the sign-in of one Site. Set its fields before first use, do not
+// copy it afterwards; its methods may be called from several goroutines.
+type Launcher struct {
+	Site Site
+	// HTTP gives the transport (proxy, extra certificate authorities), TLS 1.2
+	// or newer. nil = http.DefaultTransport.
+	HTTP *http.Client
+	// Store keeps the sign-in across restarts; nil = it ends with the process.
+	Store Store
+	// OpenURL shows a page in the system browser. It may block until the
+	// browser ends. Its ctx is that of SignIn or Open. nil = nothing is opened.
+	OpenURL func(ctx context.Context, url string) error
+	// Wait is how long a person has in the browser; 0 = 5 minutes.
+	Wait time.Duration
+	// Log gets facts without secrets; nil = none.
+	Log *slog.Logger
+
+	mu      sync.Mutex
+	meta    *metadata // discovery, until meta.fresh
+	keys    *keySet   // of the last issuer
+	pending *Attempt
+}
+
+// Attempt is one sign-in that waits for the browser. End it with Wait or Close.
+type Attempt struct {
+	// URL is the page to open. It holds no secret, but whoever opens it and
+	// signs in signs this installation in. Never log it: it names the state.
+	URL string
+	// Until is when Wait gives up.
+	Until time.Time
+
+	launcher   *Launcher
+	meta       *metadata
+	rc         *receiver
+	state      string
+	nonce      string // "" without openid
+	verifier   Secret
+	answer     chan answer // room for the one answer
+	superseded chan struct{}
+	closing    sync.Once
+}
+
+// SignIn opens the browser, waits for the person in it, and returns the
+// session. It may return ErrDeclined; Sentence explains every error.
+func (l *Launcher) SignIn(ctx context.Context) (*Session, error) {
+	a, err := l.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.Open(ctx)
+	return a.Wait(ctx)
+}
+
+// Start prepares a sign-in and listens for its redirect, for callers that show
+// the link themselves. It opens no browser. An attempt that was pending is
+// superseded: its Wait returns at once.
+func (l *Launcher) Start(ctx context.Context) (*Attempt, error) {
+	if err := l.Site.check(); err != nil {
+		return nil, err
+	}
+	meta, err := l.discovered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &Attempt{
+		Until: time.Now().Add(l.wait()), launcher: l, meta: meta,
+		state: random(), verifier: NewSecret(random()),
+		answer: make(chan answer, 1), superseded: make(chan struct{}),
+	}
+	if hasScope(l.Site.Scopes, "openid") {
+		a.nonce = random()
+	}
+	if err := l.receive(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := a.build(); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Open asks Launcher.OpenURL to show the page and does not wait for it: some
+// openers return only when the browser ends. If it fails the link can still be
+// copied, so that is only logged, without the opener's words (they hold the
+// link).
+func (a *Attempt) Open(ctx context.Context) {
+	open, log := a.launcher.OpenURL, a.launcher.log()
+	if open == nil {
+		return
+	}
+	go func() { // ends when the opener does, which nothing here depends on
+		if open(ctx, a.URL) != nil {
+			log.Warn("browser could not be opened")
+		}
+	}()
+}
+
+// Wait waits for the redirect and exchanges its code, and ends the attempt.
+// It may return ErrDeclined; a later Start, Until and the end of ctx end it
+// with an error too.
+func (a *Attempt) Wait(ctx context.Context) (*Session, error) {
+	defer a.Close()
+	t := time.NewTimer(time.Until(a.Until))
+	defer t.Stop()
+	var got answer
+	select {
+	case got = <-a.answer:
+	case <-a.superseded:
+		return nil, superseded()
+	case <-t.C:
+		return nil, timedOut(a.launcher.wait())
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer a.rc.linger(ctx)
+	if got.err != nil {
+		return nil, got.err
+	}
+	s, err := a.exchange(ctx, got.code)
+	if t := (*tokenError)(nil); errors.As(err, &t) && t.code == "invalid_client" {
+		a.launcher.forget()
+	}
+	return s, err
+}
+
+// Close ends an attempt that nobody waits for. It may be called twice.
+func (a *Attempt) Close() {
+	a.closing.Do(func() {
+		l := a.launcher
+		l.mu.Lock()
+		if l.pending == a {
+			l.pending = nil
+		}
+		l.mu.Unlock()
+		a.rc.release(a)
+	})
+}
+
+// receive gives a the listener: that of the attempt it supersedes, or a new one.
+func (l *Launcher) receive(ctx context.Context, a *Attempt) error {
+	ports, err := l.Site.ports()
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old := l.pending; old != nil {
+		a.rc = old.rc
+		a.rc.hold(a) // before the older one can let go
+		close(old.superseded)
+	} else {
+		if a.rc, err = listen(ctx, ports); err != nil {
+			return err
+		}
+		a.rc.hold(a)
+	}
+	l.pending = a
+	return nil
+}
+
+// build makes the URL (SMART 2.2 app-launch, 2.0.6; RFC 6749, 4.1.1). A
+// standalone launch has no launch parameter.
+func (a *Attempt) build() error {
+	site := a.launcher.Site
+	u, err := url.Parse(a.meta.authorize)
+	if err != nil {
+		return endpointError("authorization_endpoint", "is not a URL")
+	}
+	q := u.Query()
+	q.Set("response_type", "code")
+	q.Set("client_id", site.ClientID)
+	q.Set("redirect_uri", a.rc.uri)
+	q.Set("scope", strings.Join(site.Scopes, " "))
+	q.Set("aud", site.FHIRURL)
+	q.Set("state", a.state)
+	q.Set("code_challenge", challenge(a.verifier.Reveal()))
+	q.Set("code_challenge_method", "S256")
+	if a.nonce != "" {
+		q.Set("nonce", a.nonce)
+	}
+	u.RawQuery = q.Encode()
+	a.URL = u.String()
+	if len(a.URL) > urlLimit {
+		return &failure{doing: "authorize: the address is over 8000 bytes",
+			sentence: "This site asks for so many scopes that browsers refuse the address: your administrator has to list fewer events."}
+	}
+	return nil
+}
+
+func (l *Launcher) wait() time.Duration {
+	if l.Wait > 0 {
+		return l.Wait
+	}
+	return defaultWait
+}
+
+func (l *Launcher) log() *slog.Logger {
+	if l.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l.Log
+}
+
+func (l *Launcher) discovered(ctx context.Context) (*metadata, error) {
+	l.mu.Lock()
+	m := l.meta
+	l.mu.Unlock()
+	if m != nil && time.Now().Before(m.fresh) {
+		return m, nil
+	}
+	m, err := newWeb(l.Site, l.HTTP).discover(ctx, l.log())
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.meta = m
+	l.mu.Unlock()
+	return m, nil
+}
+
+func (l *Launcher) forget() {
+	l.mu.Lock()
+	l.meta, l.keys = nil, nil
+	l.mu.Unlock()
+}
+
+func hasScope(scopes []string, name string) bool {
+	for _, s := range scopes {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+// Package oauth signs a user in with SMART App Launch 2.2 and keeps the
+// sign-in alive: discovery, the standalone launch in the system browser, the
+// code exchange, refresh, and revocation at sign-out.
+//
+// A Launcher is the sign-in of one site. It yields a Session, which owns the
+// tokens: they never leave this package. Others get an *http.Client that signs
+// requests for the granted origins and refuses all others.
+//
+// Left to others: where a secret rests (a Store; oauth/keychain has two), how a
+// browser is opened (Launcher.OpenURL), and what to do with the granted hub
+// (package agent). The package knows neither FHIRcast nor the local pipe.
+//
+// State: a Session guards its own with one mutex; Session.Run is the only
+// goroutine with a timer. An Attempt has one goroutine, the redirect listener,
+// which ends with Attempt.Wait or Attempt.Close.
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Site says where to sign in and as what. The zero value of every field but
+// FHIRURL and ClientID is useful.
+type Site struct {
+	Name     string   // the profile's name; part of the key of what is stored
+	FHIRURL  string   // FHIR base; sent as aud exactly as spelled here
+	ClientID string   // public client
+	Scopes   []string // complete: nothing is added
+	// Redirect is "loopback" (or empty) for any free port of 127.0.0.1, or
+	// "loopback:17321,17322" for the first free one of a list, where the server
+	// insists on registered ports.
+	Redirect string
+	// HubURL is the hub that the configuration names, "" if none. Its origin
+	// gets the token beside the origins of FHIRURL and of the granted hub.
+	HubURL string
+	// LoopbackHTTP accepts http for loopback IP literals. For developers only.
+	LoopbackHTTP bool
+}
+
+// Store keeps one small secret per key across restarts. Load returns
+// fs.ErrNotExist for nothing there; all may return ErrLocked, ErrUnavailable
+// and Save ErrTooBig. Deleting what is not there is no error. The calls obey
+// the deadline of ctx and may be made from several goroutines.
+type Store interface {
+	Load(ctx context.Context, key string) ([]byte, error)
+	Save(ctx context.Context, key string, value []byte) error
+	Delete(ctx context.Context, key string) error
+}
+
+// redirectPath is the path of every redirect URI that we register.
+const redirectPath = "/callback"
+
+// check names the first setting that cannot work.
+func (s Site) check() error {
+	if s.ClientID == "" {
+		return settingError("client_id", "is empty")
+	}
+	u, err := url.Parse(s.FHIRURL)
+	if err != nil {
+		return settingError("fhir_url", "is not a URL")
+	}
+	if err := s.usable(u); err != nil {
+		return settingError("fhir_url", err.Error())
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return settingError("fhir_url", "has a query or a fragment")
+	}
+	if s.HubURL != "" {
+		u, err := url.Parse(s.HubURL)
+		if err != nil {
+			return settingError("hub.url", "is not a URL")
+		}
+		if err := s.usable(u); err != nil {
+			return settingError("hub.url", err.Error())
+		}
+	}
+	_, err = s.ports()
+	return err
+}
+
+// usable says why nothing may be sent to u, or nil. SMART 2.2 app-launch:
+// everything is https; http is a developer's switch for this very machine.
+func (s Site) usable(u *url.URL) error {
+	switch {
+	case u.Hostname() == "":
+		return errors.New("names no host")
+	case u.User != nil:
+		return errors.New("carries a user name")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && s.LoopbackHTTP && isLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("is not https")
+}
+
+// ports reads Redirect: nil means any.
+func (s Site) ports() ([]int, error) {
+	word, list, fixed := strings.Cut(s.Redirect, ":")
+	if word != "" && word != "loopback" {
+		return nil, settingError("redirect", `must be "loopback" or "loopback:PORT,PORT"`)
+	}
+	if !fixed {
+		return nil, nil
+	}
+	var ports []int
+	for p := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(p))
+		if err != nil || n < 1 || n > 65535 {
+			return nil, settingError("redirect", "lists something that is not a port")
+		}
+		ports = append(ports, n)
+	}
+	return ports, nil
+}
+
+// key is the name under which the sign-in is stored. It is a hash so that the
+// visible label of a keychain item tells nothing about site or user.
+func (s Site) key() string {
+	h := sha256.Sum256([]byte(strings.TrimRight(s.FHIRURL, "/") + "\x00" + s.ClientID + "\x00" + s.Name))
+	return hex.EncodeToString(h[:16])
+}
+
+func (s Site) host() string {
+	u, err := url.Parse(s.FHIRURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// origin is scheme, host and port of u in one spelling, "" if it has none.
+func origin(u *url.URL) string {
+	if u == nil || u.Hostname() == "" {
+		return ""
+	}
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	if port == "" {
+		switch scheme {
+		case "https":
+			port = "443"
+		case "http":
+			port = "80"
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return origin(u)
+}

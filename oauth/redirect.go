@@ -1,0 +1,253 @@
+package oauth
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	queryLimit = 64 << 10 // bytes; codes of 1 kB are common
+	maxRetired = 16       // states of replaced attempts that we remember
+	donePath   = "/done"
+	failedPath = "/failed"
+	pageLinger = 2 * time.Second // for the browser to fetch donePath
+)
+
+// answer is what the browser brought: a code, or why there is none.
+type answer struct {
+	code string
+	err  error
+}
+
+// receiver listens on the loopback for the redirect of one attempt (RFC 8252,
+// 7.3). An attempt that replaces another shares its listener, so that a late
+// redirect of the older one finds a page that says so. The listener ends when
+// the last attempt that holds it lets go.
+type receiver struct {
+	uri  string
+	host string // the only Host we answer: a page that rebinds its DNS name has another
+	srv  *http.Server
+	end  chan struct{} // closed when Serve has returned
+
+	mu      sync.Mutex
+	holders int
+	current *Attempt
+	retired []string // states
+	shown   chan struct{}
+}
+
+// listen opens a receiver on the first port that is free. ports nil = any.
+func listen(ctx context.Context, ports []int) (*receiver, error) {
+	var lc net.ListenConfig
+	var ln net.Listener
+	var err error
+	if ports == nil {
+		// [::1] serves the rare machine without IPv4.
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			if ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return nil, &failure{doing: "redirect: no loopback address can be listened on",
+				sentence: "Castray cannot receive the answer of the browser on this computer: your administrator has to look at the local firewall."}
+		}
+		return serve(ln), nil
+	}
+	for _, p := range ports {
+		if ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p))); err == nil {
+			return serve(ln), nil
+		}
+	}
+	busy := strings.Trim(fmt.Sprint(ports), "[]")
+	return nil, &failure{doing: "redirect: ports " + busy + " are taken",
+		sentence: "Other programs use the ports that the sign-in needs (" + busy + "): close them, or have your administrator register another port."}
+}
+
+func serve(ln net.Listener) *receiver {
+	rc := newReceiver(ln.Addr().String())
+	rc.srv = &http.Server{
+		Handler:           rc,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      5 * time.Second,
+		MaxHeaderBytes:    2 * queryLimit,
+		ErrorLog:          log.New(io.Discard, "", 0), // it would print what others send
+	}
+	// A kept connection would hold the port after the last page.
+	rc.srv.SetKeepAlivesEnabled(false)
+	go func() { // close waits for it
+		defer close(rc.end)
+		_ = rc.srv.Serve(ln)
+	}()
+	return rc
+}
+
+func newReceiver(host string) *receiver {
+	return &receiver{uri: "http://" + host + redirectPath, host: host, end: make(chan struct{}), shown: make(chan struct{}, 1)}
+}
+
+// hold makes a the attempt that answers belong to, and retires the one before.
+func (rc *receiver) hold(a *Attempt) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.holders++
+	if rc.current != nil {
+		rc.retire(rc.current)
+	}
+	rc.current = a
+}
+
+func (rc *receiver) retire(a *Attempt) {
+	rc.retired = append(rc.retired, a.state)
+	if len(rc.retired) > maxRetired {
+		rc.retired = rc.retired[1:]
+	}
+}
+
+// release lets go. The last one closes the listener and waits for its end.
+func (rc *receiver) release(a *Attempt) {
+	rc.mu.Lock()
+	if rc.current == a {
+		rc.current = nil
+	}
+	rc.holders--
+	last := rc.holders == 0
+	rc.mu.Unlock()
+	if !last {
+		return
+	}
+	// Not Shutdown: browsers open connections in advance and say nothing on
+	// them. Pages are flushed as they are written, so none is cut off.
+	_ = rc.srv.Close()
+	<-rc.end
+}
+
+// ServeHTTP answers the browser. Whatever comes with a wrong state gets a
+// neutral page and changes nothing.
+func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Host != rc.host:
+		page(w, http.StatusForbidden, pageNeutral)
+	case r.URL.Path != redirectPath && r.URL.Path != donePath && r.URL.Path != failedPath:
+		page(w, http.StatusNotFound, pageNeutral) // /favicon.ico
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		page(w, http.StatusMethodNotAllowed, pageNeutral)
+	case len(r.URL.RawQuery) > queryLimit:
+		page(w, http.StatusRequestURITooLong, pageNeutral)
+	case r.URL.Path == donePath:
+		page(w, http.StatusOK, pageDone)
+		rc.wasShown()
+	case r.URL.Path == failedPath:
+		page(w, http.StatusOK, pageFailed)
+		rc.wasShown()
+	default:
+		rc.callback(w, r)
+	}
+}
+
+func (rc *receiver) wasShown() {
+	select {
+	case rc.shown <- struct{}{}:
+	default:
+	}
+}
+
+func (rc *receiver) callback(w http.ResponseWriter, r *http.Request) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(q["state"]) != 1 {
+		page(w, http.StatusBadRequest, pageNeutral)
+		return
+	}
+	a, old := rc.match(q.Get("state"))
+	switch {
+	case old:
+		page(w, http.StatusGone, pageSuperseded)
+		return
+	case a == nil:
+		page(w, http.StatusBadRequest, pageNeutral)
+		return
+	}
+	got := a.judge(q)
+	a.answer <- got // has room for the one answer: match gives an attempt once
+	// To an address without query, so that the code does not stay in the
+	// browser's history.
+	to := donePath
+	if got.err != nil {
+		to = failedPath
+	}
+	w.Header().Set("Location", to)
+	page(w, http.StatusSeeOther, "")
+}
+
+// match finds whose state this is, in constant time per state, and takes the
+// current attempt out: its first answer is its only one.
+func (rc *receiver) match(state string) (a *Attempt, old bool) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	for _, s := range rc.retired {
+		if subtle.ConstantTimeCompare([]byte(s), []byte(state)) == 1 {
+			old = true
+		}
+	}
+	if c := rc.current; c != nil && subtle.ConstantTimeCompare([]byte(c.state), []byte(state)) == 1 {
+		rc.retire(c)
+		rc.current = nil
+		return c, false
+	}
+	return nil, old
+}
+
+// judge reads a redirect whose state was right (RFC 6749, 4.1.2; RFC 9207).
+func (a *Attempt) judge(q url.Values) answer {
+	for _, name := range []string{"code", "error", "iss"} {
+		if len(q[name]) > 1 {
+			return answer{err: oddRedirect("a parameter came twice")}
+		}
+	}
+	// Nothing is compared where discovery named no issuer: then the port of
+	// its own is what tells one server's answer from another's.
+	if a.meta.issuer != "" {
+		iss, there := issuer(q.Get("iss")), q.Has("iss")
+		if there && iss != a.meta.issuer {
+			return answer{err: oddRedirect("it names another issuer")}
+		}
+		if !there && a.meta.issInAnswer {
+			return answer{err: oddRedirect("it names no issuer")}
+		}
+	}
+	if q.Has("error") {
+		return answer{err: authorizeError(q.Get("error"), a.launcher.Site.Scopes)}
+	}
+	if q.Get("code") == "" {
+		return answer{err: oddRedirect("it brings neither code nor error")}
+	}
+	return answer{code: q.Get("code")}
+}
+
+func oddRedirect(what string) error {
+	return &failure{doing: "redirect: " + what,
+		sentence: "The sign-in server sent an answer that cannot be trusted (" + what + "): try again, and tell your administrator if it stays so."}
+}
+
+// linger gives the browser a moment to fetch the last page.
+func (rc *receiver) linger(ctx context.Context) {
+	t := time.NewTimer(pageLinger)
+	defer t.Stop()
+	select {
+	case <-rc.shown:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

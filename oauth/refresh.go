@@ -1,0 +1,123 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// fly makes the one refresh request (RFC 6749, 6; public client). Whatever the
+// answer, s is in order when it returns.
+func (s *Session) fly(ctx context.Context, old string) error {
+	ans, err := s.web.tokens(ctx, "refresh", s.ends.Token, url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {old},
+		"client_id":     {s.ends.ClientID},
+	})
+	if err != nil {
+		return s.refused(ctx, err)
+	}
+	s.adopt(ctx, ans, old)
+	if err := s.sameUser(ctx, ans); err != nil {
+		s.log.Error("refresh names another user; the sign-in has ended")
+		s.finish(ctx, err)
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return s.over
+	}
+	s.take(ans)
+	return nil
+}
+
+// adopt stores what has to survive before the new access token is used: the
+// server may have voided the old refresh token with its answer. Nothing is
+// written when nothing changed, since some keychains ask the user each time.
+func (s *Session) adopt(ctx context.Context, ans *tokenAnswer, old string) {
+	s.mu.Lock()
+	write := ans.refresh != "" && ans.refresh != old
+	if write {
+		s.refresh = NewSecret(ans.refresh)
+	}
+	// Only hub and scopes may follow a refresh: the launch context was the
+	// situation at sign-in and never changes what is current.
+	if u, ok := s.web.hubURL(ans.hubURL); ok && u != "" && u != s.grant.HubURL {
+		s.grant.HubURL, write = u, true
+	}
+	if ans.hubTopic != "" && ans.hubTopic != s.grant.HubTopic.Reveal() {
+		s.grant.HubTopic, write = NewSecret(ans.hubTopic), true
+	}
+	if ans.scopesSaid && !slices.Equal(ans.scopes, s.grant.Scopes) {
+		s.grant.Scopes, s.grant.ScopesSaid, write = ans.scopes, true, true
+	}
+	s.mu.Unlock()
+	if write {
+		s.keep(ctx, laterSave)
+	}
+}
+
+// sameUser refuses an id_token of somebody else (OpenID Connect Core, 12.2).
+// One that cannot be checked now is only not used.
+func (s *Session) sameUser(ctx context.Context, ans *tokenAnswer) error {
+	s.mu.Lock()
+	subject := s.grant.User.Subject
+	s.mu.Unlock()
+	if ans.id == "" || subject == "" {
+		return nil
+	}
+	m := &metadata{issuer: issuer(s.ends.Issuer)}
+	if known, err := s.launcher.discovered(ctx); err == nil && known.issuer == m.issuer {
+		m = known
+	}
+	id, err := s.launcher.identity(ctx, s.web, m)
+	if err != nil || id == nil {
+		s.log.Warn("id_token of a refresh could not be checked; it is not used")
+		return nil
+	}
+	u, err := id.check(ctx, ans, "")
+	if err != nil {
+		s.log.Warn("id_token of a refresh does not hold; it is not used", "reason", err.Error())
+		return nil
+	}
+	if u.Subject != subject {
+		return &failure{doing: "refresh: another user", sentence: "The sign-in now belongs to another user: please sign in again.", err: ErrLoginNeeded}
+	}
+	return nil
+}
+
+// refused decides about a refresh that failed: over, or later.
+func (s *Session) refused(ctx context.Context, err error) error {
+	var t *tokenError
+	if errors.As(err, &t) && t.code == "invalid_grant" {
+		// Whatever the status: servers use 400, 401 and 403.
+		err := s.ended()
+		s.log.Warn("server has ended the sign-in")
+		s.finish(ctx, err)
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
+	wait := min(firstPause<<min(s.tries-1, 9), longestPause)
+	wait = max(wait*3/4+rand.N(wait/2), firstPause)
+	wait = min(wait, longestPause)
+	if t != nil && t.after > wait {
+		wait = t.after
+	}
+	s.pause, s.failed = time.Now().Round(0).Add(wait), err
+	s.log.Warn("refresh failed; trying again", "reason", err.Error(), "in", wait.Round(time.Second), "tries", s.tries)
+	return err
+}
+
+// finish ends the session and forgets what is stored.
+func (s *Session) finish(ctx context.Context, err error) {
+	s.end(err)
+	if s.vault.wipe(ctx, laterSave) != nil {
+		s.log.Warn("ended sign-in could not be deleted from the store")
+	}
+}

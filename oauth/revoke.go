@@ -1,0 +1,89 @@
+package oauth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Sign-out takes five seconds at most.
+const (
+	revokeLimit = 3 * time.Second
+	deleteLimit = 2 * time.Second
+)
+
+// SignOut revokes the sign-in at the server (RFC 7009) and deletes it here,
+// whatever the server said and whether or not ctx has ended. Subscriptions have
+// to be ended before: nothing is signed any more. An error means that the store
+// may still hold the (revoked) sign-in. It may be called twice.
+func (s *Session) SignOut(ctx context.Context) error {
+	s.mu.Lock()
+	s.out = true
+	if s.over == nil {
+		s.over = &failure{doing: "signed out", sentence: "You are signed out.", err: ErrLoginNeeded}
+	}
+	f := s.flight
+	s.mu.Unlock()
+	s.notify()
+
+	ctx = context.WithoutCancel(ctx)
+	limited, cancel := context.WithTimeout(ctx, revokeLimit)
+	defer cancel()
+	if f != nil {
+		// Its answer may replace the token that has to be revoked.
+		select {
+		case <-f.done:
+		case <-limited.Done():
+		}
+	}
+	s.mu.Lock()
+	token, hint := s.refresh.Reveal(), "refresh_token"
+	if token == "" {
+		token, hint = s.access.token.Reveal(), "access_token"
+	}
+	s.refresh, s.access.token = Secret{}, Secret{}
+	s.mu.Unlock()
+	if token != "" && s.ends.Revoke != "" {
+		if err := s.revoke(limited, token, hint); err != nil {
+			s.log.Warn("server did not confirm the sign-out", "reason", err.Error())
+		}
+	}
+	if err := s.vault.wipe(ctx, deleteLimit); err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	return nil
+}
+
+// revoke sends token once, and once more if the server asks to wait and there
+// is time (RFC 7009, 2.2).
+func (s *Session) revoke(ctx context.Context, token, hint string) error {
+	u, err := url.Parse(s.ends.Revoke)
+	if err != nil || s.web.site.usable(u) != nil {
+		return endpointError("revocation_endpoint", "cannot be used")
+	}
+	form := url.Values{"token": {token}, "token_type_hint": {hint}, "client_id": {s.ends.ClientID}}
+	for try := 0; ; try++ {
+		r, err := s.web.send(ctx, "revoke", s.ends.Revoke, form)
+		if err != nil {
+			return err
+		}
+		wait := retryAfter(r.header)
+		deadline, _ := ctx.Deadline()
+		again := r.status == http.StatusServiceUnavailable && wait > 0 && try == 0 && time.Now().Add(wait).Before(deadline)
+		if !again {
+			if r.status >= 500 {
+				return statusFailure("revoke", r.status)
+			}
+			return nil // 200, and everything that says "not here": there is nothing more to do
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return networkError("revoke", ctx.Err())
+		}
+	}
+}

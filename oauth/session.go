@@ -1,0 +1,367 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Session is a sign-in in use. It owns the tokens. Its methods may be called
+// from several goroutines; Run keeps it fresh.
+type Session struct {
+	launcher *Launcher
+	web      *web
+	vault    *vault
+	log      *slog.Logger
+	ends     saved         // issuer and endpoints, fixed
+	changed  chan struct{} // room for one
+	wake     chan struct{} // room for one: Run looks anew
+
+	mu      sync.Mutex
+	grant   Grant
+	access  access
+	refresh Secret
+	flight  *flight   // the refresh under way, nil if none
+	over    error     // set once: why nothing is refreshed any more
+	out     bool      // signed out: nothing is signed any more
+	last    time.Time // of the last refresh that worked, or of the sign-in
+	tries   int       // refreshes that failed since then
+	pause   time.Time // no refresh by ourselves before this
+	failed  error     // why the last one failed
+	unsaved error     // why what we have is not in the store, nil if it is
+	resave  time.Time
+	saveGap time.Duration
+}
+
+// access is one access token. Times are wall clock, since a computer that
+// slept must not believe in a token that did not.
+type access struct {
+	token    Secret
+	number   uint64 // counts the tokens of this session, from 1; 0 = none yet
+	received time.Time
+	expires  time.Time
+	renewAt  time.Time
+	refused  bool // a 401 came although it was fresh: the token is not the reason
+}
+
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+const (
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+	restBetween  = time.Minute // some servers throttle faster refreshes
+	look         = time.Minute // Run looks at the wall clock at least so often
+)
+
+func (l *Launcher) session(w *web, ends saved) *Session {
+	return &Session{
+		launcher: l, web: w, vault: newVault(l.Store, l.Site.key()), log: l.log(), ends: ends,
+		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	}
+}
+
+// Resume goes on with a stored sign-in, without a browser. It returns
+// ErrLoginNeeded when there is none or the server has ended it, and ErrLocked
+// or ErrUnavailable when the store cannot tell.
+//
+// Any other trouble of the refresh (no network yet) is not an error: the
+// session is returned with its stored Grant, its requests fail for now, and Run
+// tries on.
+func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
+	if err := l.Site.check(); err != nil {
+		return nil, err
+	}
+	w := newWeb(l.Site, l.HTTP)
+	s := l.session(w, saved{})
+	had, err := s.vault.load(ctx, laterSave, l.Site)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, ErrLoginNeeded
+	case err != nil:
+		return nil, fmt.Errorf("resume: %w", err)
+	}
+	s.ends = saved{Issuer: had.Issuer, Token: had.Token, Revoke: had.Revoke, ClientID: had.ClientID}
+	s.refresh = NewSecret(had.Refresh)
+	s.grant = Grant{
+		HubTopic: NewSecret(had.HubTopic), Scopes: had.Scopes, ScopesSaid: had.Said,
+		Requested: slices.Clone(l.Site.Scopes),
+		User:      User{Name: had.Name, FHIRUser: had.FHIRUser, Subject: had.Subject},
+	}
+	s.grant.HubURL, _ = w.hubURL(had.HubURL)
+	if err := s.Refresh(ctx); err != nil {
+		if errors.Is(err, ErrLoginNeeded) {
+			return nil, err
+		}
+		s.log.Warn("stored sign-in could not be refreshed yet", "reason", err.Error())
+	}
+	return s, nil
+}
+
+// Grant is what was granted, as of now.
+func (s *Session) Grant() Grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.grant
+	g.Scopes, g.Requested = slices.Clone(g.Scopes), slices.Clone(g.Requested)
+	return g
+}
+
+// Until is when the present access token ends; zero before the first one. If
+// Renews, the sign-in itself goes on.
+func (s *Session) Until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.access.expires
+}
+
+// Renews reports whether the sign-in can outlive Until.
+func (s *Session) Renews() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.refresh.IsZero() && s.over == nil
+}
+
+// Warning is a sentence for the user about a session that works but not as it
+// should, "" if there is none.
+func (s *Session) Warning() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsaved != nil {
+		return Sentence(s.unsaved)
+	}
+	return ""
+}
+
+// Changed gets a value when Grant, Until, Renews or Warning changed or the
+// session ended. It has room for one, for one reader.
+func (s *Session) Changed() <-chan struct{} { return s.changed }
+
+// Run keeps the session fresh: it refreshes at 80 % of a token's life, tries
+// again with growing pauses, and retries a store that failed. It returns
+// ErrLoginNeeded (wrapped) when only a person can go on, also after SignOut, or
+// ctx's error.
+func (s *Session) Run(ctx context.Context) error {
+	for {
+		wait, err := s.tend(ctx)
+		if err != nil {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-s.wake:
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+// tend does what is due and says how long nothing will be.
+func (s *Session) tend(ctx context.Context) (time.Duration, error) {
+	s.mu.Lock()
+	now := time.Now().Round(0)
+	over, number, expires := s.over, s.access.number, s.access.expires
+	renews, due, resave := !s.refresh.IsZero(), s.due(), s.unsaved != nil && !now.Before(s.resave)
+	s.mu.Unlock()
+	switch {
+	case over != nil:
+		return 0, over
+	case !renews && !now.Before(expires):
+		s.end(s.ended())
+		return 0, nil
+	case renews && !now.Before(due):
+		_ = s.renew(ctx, number, false) // logged there; what is next is looked at again
+		return 0, ctx.Err()
+	case resave:
+		s.keep(ctx, laterSave)
+		return 0, ctx.Err()
+	}
+	if !renews {
+		due = expires
+	}
+	return min(due.Sub(now), look), nil
+}
+
+// due is when Run refreshes next. Called with mu held.
+func (s *Session) due() time.Time {
+	at := s.access.renewAt
+	if floor := s.last.Add(restBetween); at.Before(floor) {
+		at = floor
+	}
+	if at.Before(s.pause) {
+		at = s.pause
+	}
+	return at
+}
+
+// Refresh gets a new access token now, for example when the network is back.
+// Concurrent calls share one request. It returns ErrLoginNeeded (wrapped) when
+// only a person can go on. A request that has begun is not broken off when ctx
+// ends, since its answer may hold the only refresh token that is still good; it
+// takes 20 seconds at most. A session that cannot renew but has not ended is
+// left as it is.
+func (s *Session) Refresh(ctx context.Context) error {
+	s.mu.Lock()
+	number := s.access.number
+	alive := s.over == nil && s.refresh.IsZero() && time.Now().Round(0).Before(s.access.expires)
+	s.mu.Unlock()
+	if alive {
+		return nil
+	}
+	return s.renew(ctx, number, true)
+}
+
+// renew replaces the access token of that number, unless someone has already.
+// Without force it keeps to the pause after a failure.
+func (s *Session) renew(ctx context.Context, number uint64, force bool) error {
+	s.mu.Lock()
+	switch {
+	case s.over != nil:
+		defer s.mu.Unlock()
+		return s.over
+	case s.access.number != number:
+		s.mu.Unlock()
+		return nil
+	case s.refresh.IsZero():
+		defer s.mu.Unlock()
+		return s.ended()
+	case !force && s.failed != nil && time.Now().Round(0).Before(s.pause):
+		defer s.mu.Unlock()
+		return s.failed
+	}
+	if f := s.flight; f != nil {
+		s.mu.Unlock()
+		select {
+		case <-f.done:
+			return f.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if ctx.Err() != nil {
+		s.mu.Unlock()
+		return ctx.Err()
+	}
+	f := &flight{done: make(chan struct{})}
+	s.flight = f
+	old := s.refresh.Reveal()
+	s.mu.Unlock()
+
+	f.err = s.fly(context.WithoutCancel(ctx), old)
+
+	s.mu.Lock()
+	s.flight = nil
+	s.mu.Unlock()
+	close(f.done)
+	s.notify()
+	return f.err
+}
+
+// end makes err the reason why nothing is refreshed any more.
+func (s *Session) end(err error) {
+	s.mu.Lock()
+	if s.over == nil {
+		s.over = err
+		s.refresh = Secret{}
+	}
+	s.mu.Unlock()
+	s.notify()
+}
+
+// ended is the error of a sign-in that cannot be refreshed.
+func (s *Session) ended() error {
+	f := &failure{doing: "sign-in has ended", sentence: "Your sign-in has ended: please sign in again.", err: ErrLoginNeeded}
+	if hasScope(s.launcher.Site.Scopes, "online_access") {
+		f.sentence = "Your EHR session has ended: please sign in again."
+	}
+	return f
+}
+
+func (s *Session) notify() {
+	for _, c := range []chan struct{}{s.changed, s.wake} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take makes the token of an answer the present one. It is called by exchange,
+// which owns s, and with mu held.
+func (s *Session) take(a *tokenAnswer) {
+	now := time.Now().Round(0)
+	jitter := time.Duration((rand.Float64() - 0.5) / 10 * float64(a.life)) // ±5 %
+	s.access = access{
+		token: NewSecret(a.access), number: s.access.number + 1, received: now,
+		expires: now.Add(a.life), renewAt: now.Add(a.life*4/5 + jitter),
+	}
+	if a.refresh != "" {
+		s.refresh = NewSecret(a.refresh)
+	}
+	s.last, s.tries, s.pause, s.failed = now, 0, time.Time{}, nil
+}
+
+// keep stores what a restart needs; without a refresh token there is nothing to
+// need. A failure becomes the Warning, and Run tries again.
+func (s *Session) keep(ctx context.Context, limit time.Duration) {
+	s.mu.Lock()
+	now, has := s.snapshot(), !s.refresh.IsZero()
+	s.mu.Unlock()
+	var err error
+	if has {
+		err = s.vault.save(ctx, limit, now)
+	} else {
+		err = s.vault.drop(ctx, limit)
+	}
+	s.kept(err)
+}
+
+func (s *Session) kept(err error) {
+	s.mu.Lock()
+	was := s.unsaved
+	s.unsaved = err
+	if err == nil {
+		s.saveGap = 0
+	} else {
+		s.saveGap = min(max(2*s.saveGap, time.Minute), time.Hour)
+		s.resave = time.Now().Round(0).Add(s.saveGap)
+	}
+	s.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		s.log.Warn("sign-in is not stored; it ends with this process", "reason", reasonNotStored(err))
+		s.notify()
+	case err == nil && was != nil:
+		s.log.Info("sign-in is stored")
+		s.notify()
+	}
+}
+
+func reasonNotStored(err error) string {
+	for _, known := range []error{ErrLocked, ErrUnavailable, ErrTooBig, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "the store failed"
+}
+
+// snapshot is what keep stores. Called with mu held.
+func (s *Session) snapshot() saved {
+	n := s.ends
+	n.Refresh, n.Scopes, n.Said = s.refresh.Reveal(), s.grant.Scopes, s.grant.ScopesSaid
+	n.Name, n.FHIRUser, n.Subject = s.grant.User.Name, s.grant.User.FHIRUser, s.grant.User.Subject
+	n.HubURL, n.HubTopic = s.grant.HubURL, s.grant.HubTopic.Reveal()
+	return n
+}

@@ -1,0 +1,114 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"time"
+)
+
+// saved is the one thing that outlives the process: everything needed to go on
+// without a browser, and nothing else. Access token, id_token, launch context,
+// PKCE, state and nonce are never part of it.
+type saved struct {
+	Version  int      `json:"v"`
+	Refresh  string   `json:"refresh_token"`
+	Issuer   string   `json:"issuer,omitempty"`
+	Token    string   `json:"token_endpoint"`
+	Revoke   string   `json:"revocation_endpoint,omitempty"`
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scope,omitempty"`
+	Name     string   `json:"name,omitempty"`
+	FHIRUser string   `json:"fhirUser,omitempty"`
+	Subject  string   `json:"sub,omitempty"`
+	HubURL   string   `json:"hub.url,omitempty"`
+	HubTopic string   `json:"hub.topic,omitempty"`
+	Said     bool     `json:"scope_said,omitempty"`
+}
+
+const savedVersion = 1
+
+func (s saved) String() string   { return hidden }
+func (s saved) GoString() string { return hidden }
+
+// vault is one key of a Store. After wipe it saves nothing more, so that a
+// refresh that ends late cannot bring a deleted sign-in back.
+type vault struct {
+	store Store // nil = nothing is kept
+	key   string
+	turn  chan struct{} // holds one token: one call at a time
+	wiped bool          // owned by whoever has the turn
+}
+
+func newVault(store Store, key string) *vault {
+	v := &vault{store: store, key: key, turn: make(chan struct{}, 1)}
+	v.turn <- struct{}{}
+	return v
+}
+
+func (v *vault) do(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	if v.store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case <-v.turn:
+	case <-ctx.Done():
+		return ErrLocked
+	}
+	defer func() { v.turn <- struct{}{} }()
+	return f(ctx)
+}
+
+func (v *vault) save(ctx context.Context, limit time.Duration, s saved) error {
+	return v.do(ctx, limit, func(ctx context.Context) error {
+		if v.wiped {
+			return nil
+		}
+		s.Version = savedVersion
+		b, err := json.Marshal(s)
+		if err != nil {
+			return ErrUnavailable
+		}
+		return v.store.Save(ctx, v.key, b)
+	})
+}
+
+// drop deletes what an older sign-in left; a newer one may still be saved.
+func (v *vault) drop(ctx context.Context, limit time.Duration) error {
+	return v.do(ctx, limit, func(ctx context.Context) error { return v.store.Delete(ctx, v.key) })
+}
+
+// wipe deletes for good.
+func (v *vault) wipe(ctx context.Context, limit time.Duration) error {
+	return v.do(ctx, limit, func(ctx context.Context) error {
+		v.wiped = true
+		return v.store.Delete(ctx, v.key)
+	})
+}
+
+// load reads what save wrote. What cannot be read, or names an endpoint that
+// nothing may be sent to, counts as nothing there.
+func (v *vault) load(ctx context.Context, limit time.Duration, site Site) (saved, error) {
+	var s saved
+	if v.store == nil {
+		return s, ErrLoginNeeded
+	}
+	var b []byte
+	err := v.do(ctx, limit, func(ctx context.Context) (err error) {
+		b, err = v.store.Load(ctx, v.key)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	if json.Unmarshal(b, &s) != nil || s.Version != savedVersion || s.Refresh == "" || s.ClientID != site.ClientID {
+		return s, ErrLoginNeeded
+	}
+	u, err := url.Parse(s.Token)
+	if err != nil || site.usable(u) != nil {
+		return s, ErrLoginNeeded
+	}
+	return s, nil
+}
