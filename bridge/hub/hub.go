@@ -1,0 +1,178 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// Config is what a hub needs. BaseURL and Authorize are required, all else has a useful zero value.
+type Config struct {
+	// BaseURL is the hub.url that subscribers are told, https only. The handler serves that path and what is below it.
+	BaseURL string
+	// Authorize says what an access token allows, or that it is not valid. It must not block.
+	Authorize func(token string) (Grant, bool)
+	// Store keeps the sessions; nil keeps them in memory.
+	Store Store
+	// Events are the names the hub knows (eventsSupported); nil means those of the standard's catalogue but for
+	// content sharing.
+	Events []fhircast.Name
+
+	Lease         time.Duration // given to those who do not ask, and the longest there is; 0 means 2 hours
+	ConnectWithin time.Duration // life of an endpoint until its socket comes; 0 means 60 s
+	MaxBody       int64         // bytes of a request, and so of an event; 0 means 4 MiB
+	Queue         int           // frames that wait for one socket, more than that cuts it off; 0 means 256
+	PerTopic      int           // subscriptions of one topic, 429 above; 0 means 64
+
+	Log *slog.Logger // nil discards
+}
+
+// A Grant is what an access token allows (FHIRcast 3.0.0, 2.2).
+type Grant struct {
+	User    string
+	Scopes  fhircast.Scopes
+	Expires time.Time // no lease goes beyond; zero means never
+	// Topics tells whether the token is for that topic; nil means all topics of User and of no one else.
+	Topics func(fhircast.Secret) bool
+}
+
+// A StatusError is a refusal, with the HTTP status that a request gets. Reason is for developers and holds no PHI and no
+// secret.
+type StatusError struct {
+	Status int
+	Reason string
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("refused (%d): %s", e.Status, e.Reason) }
+
+func refuse(status int, format string, args ...any) error {
+	return &StatusError{status, fmt.Sprintf(format, args...)}
+}
+
+// A Hub serves the topics that it made. It may be used from any goroutine.
+type Hub struct {
+	config Config
+	base   *url.URL
+
+	sockets sync.WaitGroup
+
+	mu        sync.Mutex
+	rooms     map[fhircast.Secret]*room
+	endpoints map[fhircast.Secret]*subscription
+	made      int // subscriptions so far
+	closed    bool
+}
+
+// catalogue is what the standard names, without content sharing (FHIRcast 3.0.0, 3).
+func catalogue() []fhircast.Name {
+	names := []fhircast.Name{fhircast.HomeOpen, fhircast.UserLogout, fhircast.UserHibernate, fhircast.SyncError}
+	for _, resource := range []string{"Patient", "Encounter", "ImagingStudy", "DiagnosticReport"} {
+		for _, verb := range []fhircast.Verb{fhircast.Open, fhircast.Close} {
+			names = append(names, fhircast.Name(resource+"-"+string(verb)))
+		}
+	}
+	return names
+}
+
+// New is a hub without topics. It starts nothing.
+func New(c Config) (*Hub, error) {
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("hub: the base URL is not an https URL without query")
+	}
+	if c.Authorize == nil {
+		return nil, errors.New("hub: no Authorize")
+	}
+	base.Path = strings.TrimRight(base.Path, "/")
+	base.RawPath = ""
+	if c.Store == nil {
+		c.Store = &Memory{}
+	}
+	if c.Events == nil {
+		c.Events = catalogue()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Lease = orDefault(c.Lease, 2*time.Hour)
+	c.ConnectWithin = orDefault(c.ConnectWithin, time.Minute)
+	c.MaxBody = orDefault(c.MaxBody, 4<<20)
+	c.Queue = orDefault(c.Queue, 256)
+	c.PerTopic = orDefault(c.PerTopic, 64)
+	return &Hub{config: c, base: base, rooms: map[fhircast.Secret]*room{}, endpoints: map[fhircast.Secret]*subscription{}}, nil
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// NewTopic begins a session of that user. The topic is random (130 bits) and says nothing (FHIRcast 3.0.0, 2.1).
+func (h *Hub) NewTopic(ctx context.Context, user string) (fhircast.Secret, error) {
+	topic := fhircast.Secret(rand.Text())
+	if err := h.config.Store.Save(ctx, topic, Session{User: user}); err != nil {
+		return "", fmt.Errorf("begin session: %w", err)
+	}
+	return topic, nil
+}
+
+// EndTopic ends a session: its subscribers are denied with that reason, and the topic is unknown from then on.
+func (h *Hub) EndTopic(ctx context.Context, topic fhircast.Secret, reason string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.rooms[topic]; r != nil {
+		for _, s := range r.subscribers() {
+			h.drop(s, ending{deny: true, reason: reason, code: closeNormal})
+		}
+		delete(h.rooms, topic)
+		r.changed()
+	}
+	if err := h.config.Store.Delete(ctx, topic); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// Close ends all sockets with 1001, without a denial: the sessions are kept. It returns when their goroutines have
+// ended, which takes up to 10 s with a peer that does not answer. Afterwards requests are answered 503.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, s := range h.endpoints {
+		h.drop(s, ending{code: closeGoingAway})
+	}
+	h.mu.Unlock()
+	h.sockets.Wait()
+}
+
+// session is the state of a topic and the room it has here.
+func (h *Hub) session(ctx context.Context, topic fhircast.Secret) (Session, *room, error) {
+	if h.closed {
+		return Session{}, nil, refuse(503, "the hub is closing")
+	}
+	s, err := h.config.Store.Load(ctx, topic)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Session{}, nil, refuse(404, "no such topic")
+	}
+	if err != nil {
+		h.config.Log.Warn("session not readable", "error", err)
+		return Session{}, nil, refuse(503, "the session cannot be read")
+	}
+	r := h.rooms[topic]
+	if r == nil {
+		r = &room{topic: topic, watchers: map[chan struct{}]bool{}}
+		h.rooms[topic] = r
+	}
+	return s, r, nil
+}

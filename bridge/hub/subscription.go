@@ -1,0 +1,182 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// answerWithin is how long a Subscriber may take to answer an event (FHIRcast 3.0.0, 2.5.2).
+const answerWithin = 10 * time.Second
+
+// A subscription is one endpoint and, from when it is connected, one socket. It is guarded by the hub's lock.
+type subscription struct {
+	room     *room
+	endpoint fhircast.Secret
+	name     string
+	events   []fhircast.Name // granted
+	grant    Grant
+	asked    time.Duration // lease
+
+	connectBy time.Time // the endpoint is void afterwards
+	connected bool      // somebody came; nobody else is let in
+	confirmed bool      // from here on events are sent
+	since     time.Time
+	until     time.Time // end of the lease
+
+	queue   []outgoing // of the writer
+	waiting []delivery // for answers, in the order in which they were sent
+	last    Answer
+	latest  *fhircast.Event // sent last, of those that a SyncError can be about
+	end     *ending         // set once; nothing is queued afterwards
+	wake    chan struct{}   // tells the writer that something here has changed
+}
+
+// An outgoing frame is an event, or a message when event is nil.
+type outgoing struct {
+	frame []byte
+	event *fhircast.Event
+}
+
+type delivery struct {
+	event *fhircast.Event
+	by    time.Time
+}
+
+// An ending is how a subscription ends on its socket. Without code nothing is said: there is no socket, or it is broken.
+type ending struct {
+	deny   bool // a denial goes first, with the reason
+	reason string
+	code   int
+	now    bool // what is queued is thrown away
+}
+
+// wants tells whether an event may go there: asked for, granted, and still in scope (FHIRcast 3.0.0, 2.2).
+func (s *subscription) wants(n fhircast.Name) bool {
+	return s.confirmed && n.In(s.events) && s.grant.Scopes.Read(n)
+}
+
+func (s *subscription) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// confirm queues the confirmation and starts the lease, which is never longer than the token lives (FHIRcast 3.0.0,
+// 2.4.1). It is cut to whole seconds, as it is said.
+func (h *Hub) confirm(s *subscription) {
+	lease := s.asked
+	if !s.grant.Expires.IsZero() {
+		lease = min(lease, time.Until(s.grant.Expires))
+	}
+	lease = lease.Truncate(time.Second)
+	if lease <= 0 {
+		h.drop(s, ending{deny: true, reason: "the access token has expired", code: closeNormal})
+		return
+	}
+	s.until = time.Now().Add(lease)
+	h.queueFrame(s, outgoing{frame: confirmation(s.room.topic, s.events, lease)})
+}
+
+// queueFrame hands a frame to the writer. A socket that does not keep up is cut off rather than let it hold memory or
+// lag behind: 1013, try again later. It has not followed, so the others are told.
+func (h *Hub) queueFrame(s *subscription, o outgoing) {
+	if s.end != nil {
+		return
+	}
+	if len(s.queue) >= h.config.Queue {
+		h.lost(s, o.event, "does not keep up", ending{code: closeTryAgainLater, now: true})
+		return
+	}
+	s.queue = append(s.queue, o)
+	s.poke()
+}
+
+// drop ends a subscription: no event reaches it any more and its endpoint is void. What is queued is still written
+// unless the ending says now.
+func (h *Hub) drop(s *subscription, end ending) {
+	if s.end != nil {
+		return
+	}
+	s.end = &end
+	if end.now {
+		s.queue = nil
+	}
+	s.waiting = nil
+	delete(h.endpoints, s.endpoint)
+	s.room.subs = slices.DeleteFunc(s.room.subs, func(o *subscription) bool { return o == s })
+	if s.confirmed {
+		s.room.note(Entry{What: "gone", Subscriber: s.name, Detail: end.reason})
+		h.config.Log.Info("subscriber gone", "subscriber", s.name, "why", end.reason)
+	}
+	s.poke()
+}
+
+// lost drops a subscriber that is no longer known to follow, and tells the others (FHIRcast 3.0.0, 2.5.4). about is the
+// event that it did not follow; nil means the last one it was sent, and with none there is nothing to tell.
+func (h *Hub) lost(s *subscription, about *fhircast.Event, why string, end ending) {
+	if s.end != nil {
+		return
+	}
+	end.reason = why
+	h.drop(s, end)
+	if about == nil || !reportable(about.Name) {
+		about = s.latest
+	}
+	h.syncError(s, about, why)
+}
+
+// syncError tells all other subscribers that want to know that one did not follow an event (FHIRcast 3.0.0, 2.5.2 and
+// 3.2.1). About a SyncError, a heartbeat, and what shares content there is none.
+func (h *Hub) syncError(s *subscription, about *fhircast.Event, why string) {
+	if about == nil || !reportable(about.Name) {
+		return
+	}
+	e, err := fhircast.NewSyncError(newID(), time.Now(), s.room.topic, fhircast.Failure{
+		EventID: about.ID, EventName: about.Name, Subscriber: s.name, Diagnostics: fmt.Sprintf("%s: %s", s.name, why),
+	})
+	if err != nil {
+		h.config.Log.Error("SyncError not made", "error", err)
+		return
+	}
+	s.room.note(Entry{What: "syncerror", Subscriber: s.name, EventID: about.ID, EventName: about.Name, Detail: why})
+	h.config.Log.Warn("subscriber did not follow", "subscriber", s.name, "why", why, "event", about.ID, "name", about.Name)
+	for _, other := range s.room.subscribers() {
+		if other != s && other.wants(fhircast.SyncError) {
+			h.queueFrame(other, outgoing{e.Wire(), e})
+		}
+	}
+}
+
+func reportable(n fhircast.Name) bool {
+	switch n.Verb() {
+	case fhircast.Update, fhircast.Select:
+		return false
+	}
+	return !n.Is(fhircast.SyncError) && !n.Is(fhircast.Heartbeat)
+}
+
+// answered takes a Subscriber's answer. One without a status, as a known client library sends it, is no failure; any
+// 2xx is success, any other status a failure (FHIRcast 3.0.0, 2.5.2).
+func (h *Hub) answered(s *subscription, a *fhircast.Answer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(s.waiting, func(d delivery) bool { return d.event.ID == a.ID })
+	if i < 0 {
+		return // to nothing that was sent, late, or a second one
+	}
+	e := s.waiting[i].event
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	s.last = Answer{EventID: e.ID, EventName: e.Name, Status: a.Status, At: time.Now()}
+	s.room.note(Entry{What: "answered", Subscriber: s.name, EventID: e.ID, EventName: e.Name, Status: a.Status})
+	switch {
+	case a.Status == 0 || a.Status/100 == 2:
+	case a.Status/100 == 4:
+		h.syncError(s, e, fmt.Sprintf("refused to follow (%d)", a.Status))
+	default:
+		h.syncError(s, e, fmt.Sprintf("could not process the event (%d)", a.Status))
+	}
+}
