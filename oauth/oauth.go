@@ -128,14 +128,6 @@ func (s Site) key() string {
 	return hex.EncodeToString(h[:16])
 }
 
-func (s Site) host() string {
-	u, err := url.Parse(s.FHIRURL)
-	if err != nil {
-		return ""
-	}
-	return u.Host
-}
-
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
