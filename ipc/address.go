@@ -3,7 +3,7 @@ package ipc
 import (
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"path"
 	"strings"
 )
 
@@ -26,36 +26,36 @@ func pipeName(us Peer) string { return fmt.Sprintf(`\\.\pipe\castray-%s-%d`, us.
 
 // linuxRunDir chooses the folder by $XDG_RUNTIME_DIR, which only counts when it is absolute.
 func linuxRunDir(xdgRuntimeDir string, uid int) string {
-	if filepath.IsAbs(xdgRuntimeDir) {
-		return filepath.Join(xdgRuntimeDir, "castray")
+	if path.IsAbs(xdgRuntimeDir) {
+		return path.Join(xdgRuntimeDir, "castray")
 	}
 	return fmt.Sprintf("/tmp/castray-%d", uid)
 }
 
 // judgeFolder says whether a folder may hold the socket and the keys: a real folder, ours, and nobody else's to open.
-func judgeFolder(path string, mode fs.FileMode, owner, us int) error {
+func judgeFolder(dir string, mode fs.FileMode, owner, us int) error {
 	switch {
 	case mode.Type() == fs.ModeSymlink:
-		return fmt.Errorf("%s is a link: remove it", path)
+		return fmt.Errorf("%s is a link: remove it", dir)
 	case !mode.IsDir():
-		return fmt.Errorf("%s is no folder: remove it", path)
+		return fmt.Errorf("%s is no folder: remove it", dir)
 	case owner != us:
-		return fmt.Errorf("%s belongs to user %d: ask your administrator to remove it", path, owner)
+		return fmt.Errorf("%s belongs to user %d: ask your administrator to remove it", dir, owner)
 	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("%s is open to other users: chmod 700 %s", path, path)
+		return fmt.Errorf("%s is open to other users: chmod 700 %s", dir, dir)
 	}
 	return nil
 }
 
 // judgeKeys says the same of a file with keys.
-func judgeKeys(path string, mode fs.FileMode, owner, us int) error {
+func judgeKeys(file string, mode fs.FileMode, owner, us int) error {
 	switch {
 	case !mode.IsRegular():
-		return fmt.Errorf("%s is no file", path)
+		return fmt.Errorf("%s is no file", file)
 	case owner != us:
-		return fmt.Errorf("%s belongs to user %d", path, owner)
+		return fmt.Errorf("%s belongs to user %d", file, owner)
 	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("%s is open to other users: chmod 600 %s", path, path)
+		return fmt.Errorf("%s is open to other users: chmod 600 %s", file, file)
 	}
 	return nil
 }

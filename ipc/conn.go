@@ -30,7 +30,7 @@ type Conn struct {
 
 	once     sync.Once
 	over     chan struct{} // closed when the connection has ended
-	why      error         // written before over is closed
+	why      *endError     // written before over is closed
 	released func()        // gives the Listener its place back
 }
 

@@ -20,7 +20,7 @@ type Handler func(ctx context.Context, c *Conn, method string, params json.RawMe
 // Later, as a Handler's result, gives the answer in a goroutine of its own.
 type Later func() (result any, err error)
 
-// Reply, as a Handler's result, calls Written once Result is written, before another message of this connection is
+// Reply, as a Handler's result, calls Written once Result is written, and before another message of this connection is
 // handled if it answers the first. It is how the agent begins to send events after, and not before, the answer to
 // hello. When the answer cannot be written, Written is not called.
 type Reply struct {
@@ -31,14 +31,15 @@ type Reply struct {
 // Serve reads until the connection ends and returns when all that it started has ended too. It returns nil when the
 // peer hung up, ctx.Err() when ctx ended, and otherwise why the connection was cut.
 //
-// The first message is handled alone: the second is not read before it is answered. (So an app need not wait for the
-// answer to its hello, and a handler must not wait for an answer of the peer there.) After it, each message gets a
-// goroutine, so that answers may come out of order. Of an accepted connection at most 8 messages are handled at once
-// and 100 a second; more are answered with protocol.CodeBusy, and a peer that sends 1,000 in a second is cut off.
+// Each message is handled in a goroutine of its own, so that answers may come out of order; but none before the first
+// is answered, so that an app need not wait for the answer to its hello. Of an accepted connection at most 8 messages
+// are handled at once and 100 a second; more are answered with protocol.CodeBusy, and a peer that sends 1,000 in a
+// second is cut off.
 func (c *Conn) Serve(ctx context.Context, h Handler) error { return c.serve(ctx, h, false) }
 
 // ServeInOrder is Serve with every message handled in the order of arrival, by the reading goroutine: h must not
-// block, and returns a Later for what takes time.
+// block, and returns a Later for what takes time or has a long answer. (Two readers that both write what the other does
+// not read would wait for each other.)
 func (c *Conn) ServeInOrder(ctx context.Context, h Handler) error { return c.serve(ctx, h, true) }
 
 func (c *Conn) serve(ctx context.Context, h Handler, inOrder bool) error {
@@ -46,7 +47,10 @@ func (c *Conn) serve(ctx context.Context, h Handler, inOrder bool) error {
 		<-c.over
 		return c.why
 	}
-	s := &serving{conn: c, handler: h, inOrder: inOrder}
+	s := &serving{conn: c, handler: h, inOrder: inOrder, first: make(chan struct{})}
+	if inOrder {
+		close(s.first)
+	}
 	handling, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stopped := make(chan struct{})
@@ -61,12 +65,11 @@ func (c *Conn) serve(ctx context.Context, h Handler, inOrder bool) error {
 	}
 	c.settleAll(true)
 	s.running.Wait()
-	var why *endError
-	switch errors.As(c.why, &why); {
-	case why.hungUp:
+	switch {
+	case c.why.hungUp:
 		return nil
-	case why.cause != nil:
-		return why.cause
+	case c.why.cause != nil:
+		return c.why.cause
 	}
 	return c.why
 }
@@ -77,6 +80,7 @@ type serving struct {
 	handler Handler
 	inOrder bool
 	begun   bool
+	first   chan struct{} // closed when the first message is answered; with inOrder from the start
 	running sync.WaitGroup
 }
 
@@ -137,14 +141,12 @@ func (s *serving) run(ctx context.Context, m message) {
 		c.busy(m, "8 requests of this connection wait for their answer: wait for one of them")
 		return
 	}
-	inline := s.inOrder || !s.begun
-	s.begun = true
 	var method string
 	if json.Unmarshal(m.method, &method) != nil {
-		method = "" // jsontext has judged it before, so this is no method of anyone
+		method = "" // the parser has judged it before, so this is no method of anyone
 	}
 	work := Later(func() (any, error) { return s.handler(ctx, c, method, m.params, m.id == nil) })
-	if inline {
+	if s.inOrder {
 		result, err := work()
 		later, ok := result.(Later)
 		if !ok || err != nil {
@@ -154,8 +156,17 @@ func (s *serving) run(ctx context.Context, m message) {
 		}
 		work = later
 	}
+	wait, done := s.first, func() {}
+	if !s.begun && !s.inOrder {
+		wait, done = nil, func() { close(s.first) }
+	}
+	s.begun = true
 	s.running.Go(func() {
 		defer c.limits.leave()
+		if wait != nil {
+			<-wait
+		}
+		defer done()
 		result, err := work()
 		if later, ok := result.(Later); ok && err == nil {
 			result, err = later()

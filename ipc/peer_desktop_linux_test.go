@@ -1,0 +1,87 @@
+//go:build desktop
+
+package ipc
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Needs root, to be another user for a moment.
+func TestAnotherUserIsTurnedAwayByBothSides(t *testing.T) {
+	const nobody = 65534
+	dir, err := os.MkdirTemp("/tmp", "castray")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	exe := filepath.Join(dir, "app")
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(exe, self, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, exe} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(address string) string {
+		app := exec.Command(exe)
+		app.Dir, app.Env = "/", []string{appVariable + "=" + address}
+		app.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		out, _ := app.CombinedOutput()
+		return string(out)
+	}
+
+	address := filepath.Join(dir, "s")
+	l, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	l.Log = slog.New(slog.NewTextHandler(&log, nil))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := l.Accept(t.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if peer := conn.Peer(); peer.PID != os.Getpid() {
+			t.Errorf("accepted %+v", peer)
+		}
+		conn.Close("done")
+		conn.Peer().Release()
+	}()
+	if out := run(address); !strings.Contains(out, "permission denied") {
+		t.Errorf("the mode of the socket does not hold others off: %s", out)
+	}
+	if err := os.Chmod(address, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(address); !strings.Contains(out, "belongs to another user") {
+		t.Errorf("the app talks to another user's agent: %s", out)
+	}
+	c, err := net.Dial("unix", address) // ours is the first that Accept returns
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	c.Close()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if l.Refused() != 1 || !strings.Contains(log.String(), "user=65534") {
+		t.Errorf("%d refused, log %q", l.Refused(), log.String())
+	}
+}
