@@ -1,0 +1,70 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// Context reads the hub's current context (FHIRcast 3.0.0, 2.7) as the open that it stands for, with the given id and
+// the time of reading. No event, no error and offered: nothing is current. Not offered: this hub does not tell, and the
+// other results say nothing. An error is a *[StatusError] for an answer that is neither, else about a request that was
+// not answered or an answer that could not be read (up to 4 MiB); the context is then not known. It takes 10 s at most.
+func (c *Client) Context(ctx context.Context, id string) (e *fhircast.Event, offered bool, err error) {
+	if c.fault != nil {
+		return nil, true, c.fault
+	}
+	e, offered, err = c.hub.current(ctx, id)
+	if err != nil {
+		return nil, true, fmt.Errorf("read the current context: %w", err)
+	}
+	return e, offered, nil
+}
+
+func (h *hub) current(ctx context.Context, id string) (*fhircast.Event, bool, error) {
+	deadline := fmt.Sprintf("no answer within %v", requestLimit)
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.below(h.cfg.Topic.Reveal()), nil)
+	if err != nil {
+		return nil, true, clean(err, deadline)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := h.signed.Do(req)
+	if err != nil {
+		return nil, true, clean(err, deadline)
+	}
+	defer resp.Body.Close()
+	advertised := h.says().context
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNoContent:
+		return nil, true, nil
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		switch {
+		case !advertised:
+			return nil, false, nil
+		case resp.StatusCode == http.StatusNotFound:
+			return nil, true, nil
+		}
+		return nil, true, refusal(resp)
+	default:
+		return nil, true, refusal(resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, relayLimit+1))
+	if err != nil {
+		return nil, true, clean(err, deadline)
+	}
+	if len(body) > relayLimit {
+		return nil, true, errTooLarge
+	}
+	e, err := fhircast.DecodeContext(body, h.cfg.Topic, id, time.Now())
+	return e, true, err
+}
+
+var errTooLarge = errors.New("it is larger than 4 MiB")

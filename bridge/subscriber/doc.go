@@ -1,0 +1,22 @@
+// Package subscriber holds one subscription at one hub, keeps it alive and proves that it is: subscribe, socket,
+// confirmation, answers, renewal, silence, and coming back after a loss (FHIRcast 3.0.0, 2.4 to 2.8).
+//
+// It tells a [Handler] what happens, in the order of the socket, and judges nothing: which event is current, stale or
+// foreign, and what to answer, is the relay's. Sleep, network changes and the user's wishes are the agent's, who calls
+// [Client.Reconnect]. Tokens are nobody's here: requests are made with an *http.Client that signs.
+//
+// One goroutine, the one in [Client.Run], owns the subscription. What may happen in which state is the pure function
+// step; the goroutine turns facts into its inputs, does the effects, and logs each transition once. Connections are
+// numbered, and what an older one says late is dropped. After a loss there is always a fresh subscription: the hub
+// repeats nothing, so a new number means "read the context again".
+//
+// Where the specification leaves room, this is what happens here:
+//
+//   - Events before the confirmation are held and delivered after it. When 10 s have passed without a confirmation, a
+//     held event of our topic counts as one, for what was asked; without one the socket is given up.
+//   - A lease that the hub does not name is taken to be one hour.
+//   - A renewal that names another socket address is a new subscription: its socket is connected and confirmed first,
+//     [Handler] hears Subscribed with the next number and no Lost, then the old socket is closed.
+//   - 401 and 403 to a subscribe are tried once more, no sooner than 30 s later, and believed the second time. Other
+//     4xx but 408, 425 and 429 are believed at once.
+package subscriber

@@ -1,0 +1,186 @@
+package subscriber
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// do does one effect. ctx is Run's, which may have ended: a line outlives it for as long as leaving takes.
+func (o *owner) do(ctx context.Context, e effect) {
+	switch e {
+	case post:
+		o.subscribe(ctx, "")
+	case renew:
+		o.subscribe(ctx, o.live.socket)
+	case dial:
+		o.dial(o.coming)
+	case listen:
+		o.listen(o.coming)
+	case announce:
+		o.announce()
+	case update:
+		o.armLease()
+	case extend:
+		o.renewals = 0
+		o.armLease()
+	case renewLater:
+		o.renewal.Reset(delay(o.renewals, o.why.reason, o.why.retryAfter, o.cfg.Rand()))
+		o.renewals++
+	case dropComing:
+		o.dropComing()
+	case drop:
+		o.drop()
+	case schedule:
+		o.schedule()
+	case leave:
+		o.leave(ctx)
+	case finish:
+		o.finish()
+	}
+}
+
+// tell sends a fact about a line, unless the line is given up.
+func (o *owner) tell(l *line, f fact) {
+	f.number = l.number
+	select {
+	case o.facts <- f:
+	case <-l.ctx.Done():
+		if f.raw != nil {
+			f.raw.Close()
+		}
+	}
+}
+
+func (o *owner) subscribe(ctx context.Context, socket fhircast.Secret) {
+	o.numbers++
+	l := newLine(context.WithoutCancel(ctx), o.numbers)
+	o.coming = l
+	o.work.Go(func() {
+		o.hub.discover(l.ctx)
+		named, err := o.hub.subscribe(l.ctx, socket)
+		o.tell(l, fact{kind: posted, socket: named, err: err})
+	})
+}
+
+func (o *owner) dial(l *line) {
+	o.work.Go(func() {
+		ws, raw, err := openSocket(l.ctx, o.cfg, l.socket)
+		o.tell(l, fact{kind: dialled, ws: ws, raw: raw, err: err})
+	})
+}
+
+func (o *owner) listen(l *line) {
+	o.confirm.Reset(confirmLimit)
+	o.work.Go(l.write)
+	o.work.Go(func() {
+		err := l.read(func(f frame) { o.tell(l, fact{kind: framed, frame: f}) })
+		o.tell(l, fact{kind: broke, err: err})
+	})
+}
+
+// announce makes the coming line the live one. Where the hub moved us to another socket, the old one is closed after
+// the Handler has the new one, so that nothing falls in between.
+func (o *owner) announce() {
+	old, l := o.live, o.coming
+	o.live, o.coming = l, nil
+	o.confirm.Stop()
+	o.subscriptions++
+	l.subscription, l.since = o.subscriptions, time.Now()
+	o.renewals = 0
+	o.armLease()
+	o.armSilence()
+	o.trouble.Store(nil)
+	o.cfg.Handler.Subscribed(l.subscription, slices.Clone(l.granted))
+	for _, f := range l.held {
+		o.deliver(l, f)
+	}
+	l.held = nil
+	if old != nil {
+		o.work.Go(func() { old.hangUp(websocket.CloseNormalClosure, true) })
+	}
+}
+
+func (o *owner) armLease() {
+	o.renewal.Reset(renewalAt(o.live.lease, o.cfg.Rand()))
+	o.lease.Reset(leaseOver(o.live.lease))
+}
+
+func (o *owner) armSilence() { o.silence.Reset(o.live.quiet - o.live.silence()) }
+
+func (o *owner) dropComing() {
+	l := o.coming
+	if l == nil {
+		return
+	}
+	o.coming = nil
+	o.confirm.Stop()
+	o.work.Go(func() { l.hangUp(websocket.CloseGoingAway, false) })
+}
+
+func (o *owner) drop() {
+	o.dropComing()
+	l := o.live
+	if l == nil {
+		return
+	}
+	o.live = nil
+	o.stopAlarms()
+	if time.Since(l.since) >= healthy {
+		o.attempt = 0
+	}
+	o.work.Go(func() { l.hangUp(websocket.CloseGoingAway, false) })
+	o.cfg.Handler.Lost(l.subscription, o.why.words)
+}
+
+func (o *owner) stopAlarms() {
+	for _, a := range []alarm{o.next, o.confirm, o.silence, o.renewal, o.lease} {
+		a.Stop()
+	}
+}
+
+func (o *owner) schedule() {
+	words := o.why.words
+	o.trouble.Store(&words)
+	wait := delay(o.attempt, o.why.reason, o.why.retryAfter, o.cfg.Rand())
+	if o.why.reason == forbidden || o.why.retryAfter > 0 {
+		o.notBefore = time.Now().Add(wait)
+	}
+	if o.attempt++; o.why.reason == local {
+		o.attempt = 0
+	}
+	o.next.Reset(max(wait, time.Until(o.notBefore)))
+}
+
+// leave unsubscribes and closes what there is. 1001 instead of 1000 says that the hub did not hear the unsubscribe.
+func (o *owner) leave(ctx context.Context) {
+	o.stopAlarms()
+	lines := []*line{o.live, o.coming}
+	o.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+		defer cancel()
+		for _, l := range lines {
+			if l == nil {
+				continue
+			}
+			code := websocket.CloseNormalClosure
+			if l.socket != "" && !heard(o.hub.unsubscribe(ctx, l.socket)) {
+				code = websocket.CloseGoingAway
+			}
+			l.hangUp(code, true)
+		}
+		o.facts <- fact{kind: done}
+	})
+}
+
+func (o *owner) finish() {
+	o.stopAlarms()
+	if o.result != nil {
+		words := o.result.Error()
+		o.trouble.Store(&words)
+	}
+}

@@ -1,0 +1,115 @@
+package subscriber
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// ErrDenied is what Run returns when the hub denied the subscription, and denied it again within 60 s
+// (FHIRcast 3.0.0, 2.4.4).
+var ErrDenied = errors.New("the hub denies the subscription")
+
+// errEndpoint: a hub that sends us elsewhere could be sending us to anybody.
+var errEndpoint = errors.New("the hub names a socket that is not wss on its own host")
+
+var errNoEndpoint = errors.New("the hub named no socket")
+
+// A StatusError is a hub's refusal. Its text holds nothing that the hub wrote.
+type StatusError struct {
+	Status int
+
+	retryAfter time.Duration
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("the hub answered %d", e.Status) }
+
+// A lineError is a foreign error in words of ours: what net/http, gorilla and the system write may hold a topic, a
+// socket address or an answer. Those who must know whether the cause was theirs can still unwrap it.
+type lineError struct {
+	words string
+	cause error
+}
+
+func (e *lineError) Error() string { return e.words }
+func (e *lineError) Unwrap() error { return e.cause }
+
+// clean puts a foreign error into our words. Errors that are ours stay; deadline tells what was not done in time.
+func clean(err error, deadline string) error {
+	var status *StatusError
+	var line *lineError
+	if errors.As(err, &status) || errors.As(err, &line) || errors.Is(err, errEndpoint) || errors.Is(err, errNoEndpoint) {
+		return err
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &lineError{words: words(err, deadline), cause: err}
+}
+
+func words(err error, deadline string) string {
+	var (
+		timeout  net.Error
+		dns      *net.DNSError
+		op       *net.OpError
+		invalid  x509.CertificateInvalidError
+		hostname x509.HostnameError
+		unknown  x509.UnknownAuthorityError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+		closed   *websocket.CloseError
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return deadline
+	case errors.As(err, &dns):
+		return "the hub's name is not known here"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the hub's certificate has expired or is not valid yet"
+	case errors.As(err, &hostname):
+		return "the hub's certificate is for another name"
+	case errors.As(err, &unknown):
+		return "the hub's certificate is from an authority that this computer does not trust"
+	case errors.As(err, &invalid):
+		return "the hub's certificate is not valid"
+	case errors.As(err, &record), errors.As(err, &alert):
+		return "the hub does not speak TLS with us"
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return fmt.Sprintf("the hub closed the socket (%d)", closed.Code)
+	case errors.Is(err, websocket.ErrReadLimit):
+		return "the hub sent a frame larger than 32 MiB"
+	case errors.As(err, &op) && op.Op == "dial":
+		return "the hub cannot be reached"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op), errors.As(err, &closed):
+		return "the connection broke"
+	}
+	return "the connection failed"
+}
+
+// A cause is why a try failed or a line ended.
+type cause struct {
+	reason     reason
+	words      string
+	retryAfter time.Duration
+}
+
+func causeOf(err error) cause {
+	c := cause{words: err.Error()}
+	var status *StatusError
+	if errors.As(err, &status) {
+		c.retryAfter = status.retryAfter
+		if status.Status == 401 || status.Status == 403 {
+			c.reason = forbidden
+		}
+	}
+	return c
+}

@@ -1,0 +1,262 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+const (
+	confirmLimit = 10 * time.Second
+	deniedAgain  = time.Minute // a second denial within this time is believed
+	mostHeld     = 64          // frames before the confirmation
+	leaveLimit   = 3 * time.Second
+)
+
+// owner is the goroutine of one Run, and its state. Everything here is touched by that goroutine alone; the goroutines
+// that it starts (requests, dialling, each line's reader and writer) send it facts.
+type owner struct {
+	*Client
+	at      State
+	live    *line // subscribed
+	coming  *line // being set up
+	numbers int   // of lines made
+	facts   chan fact
+	work    sync.WaitGroup
+
+	next, confirm, silence, renewal, lease alarm
+
+	attempt   int       // tries since the last healthy subscription
+	renewals  int       // tries to renew in a row
+	refusals  int       // of 401 and 403 in a row
+	notBefore time.Time // as the hub asked
+	deniedAt  time.Time
+	why       cause // of the last failure
+	result    error // of Run
+}
+
+// An alarm is a timer that is made stopped.
+type alarm struct{ *time.Timer }
+
+func newAlarm() alarm {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return alarm{t}
+}
+
+// A fact is what a goroutine of the owner found out about the line of that number.
+type fact struct {
+	number int
+	kind   factKind
+	frame  frame
+	socket fhircast.Secret
+	ws     *websocket.Conn
+	raw    net.Conn
+	err    error
+}
+
+type factKind uint8
+
+const (
+	posted  factKind = iota // a subscribe was answered with socket, or failed with err
+	dialled                 // ws and raw are open, or err
+	framed                  // a frame came
+	broke                   // the socket ended with err
+	done                    // unsubscribed and closed
+)
+
+func newOwner(c *Client) *owner {
+	// The buffer lets a reader go on while an event is handed over. Full, it makes the hub wait, never lose.
+	return &owner{Client: c, facts: make(chan fact, 16),
+		next: newAlarm(), confirm: newAlarm(), silence: newAlarm(), renewal: newAlarm(), lease: newAlarm()}
+}
+
+func (o *owner) run(ctx context.Context) error {
+	o.apply(ctx, begin)
+	stopped := ctx.Done()
+	for o.at != ended {
+		select {
+		case <-stopped:
+			stopped = nil
+			o.apply(ctx, stop)
+		case why := <-o.reconnects:
+			o.why = cause{reason: local, words: why}
+			o.apply(ctx, reconnect)
+		case f := <-o.facts:
+			o.take(ctx, f)
+		case <-o.next.C:
+			o.apply(ctx, due)
+		case <-o.confirm.C:
+			o.unconfirmed(ctx)
+		case <-o.silence.C:
+			o.quiet(ctx)
+		case <-o.renewal.C:
+			o.apply(ctx, renewDue)
+		case <-o.lease.C:
+			o.why = cause{reason: local, words: "the lease could not be renewed"}
+			o.apply(ctx, lost)
+		}
+	}
+	o.work.Wait()
+	for len(o.facts) > 0 {
+		if f := <-o.facts; f.raw != nil {
+			f.raw.Close() // opened when nobody wanted it any more
+		}
+	}
+	o.hub.plain.CloseIdleConnections()
+	return o.result
+}
+
+// apply makes one step: the new state first, so that whoever hears of it can act on it, then its effects.
+func (o *owner) apply(ctx context.Context, in input) {
+	from := o.at
+	to, effects := step(from, in)
+	o.at = to
+	o.state.Store(uint32(to))
+	for _, e := range effects {
+		o.do(ctx, e)
+	}
+	if to == from {
+		return
+	}
+	level, why := slog.LevelDebug, in.String()
+	switch {
+	case to == ended && o.result != nil:
+		level, why = slog.LevelError, o.result.Error()
+	case to == waiting:
+		level, why = slog.LevelWarn, o.why.words
+	case to == ended, to == leaving, from != renewing && to == subscribed:
+		level = slog.LevelInfo
+	}
+	o.cfg.Log.Log(ctx, level, "subscription", "from", from.String(), "to", to.String(), "why", why, "line", o.numbers)
+	o.cfg.Handler.State(to)
+}
+
+// take turns a fact into an input. What an older line says is dropped.
+func (o *owner) take(ctx context.Context, f fact) {
+	if f.kind == done {
+		o.apply(ctx, left)
+		return
+	}
+	l := o.line(f.number)
+	if l == nil || o.at == leaving {
+		if f.raw != nil {
+			f.raw.Close()
+		}
+		return
+	}
+	switch f.kind {
+	case posted:
+		o.apply(ctx, o.answered(l, f))
+	case dialled:
+		if f.err != nil {
+			o.why = causeOf(f.err)
+			o.apply(ctx, failed)
+			return
+		}
+		l.ws, l.raw, l.born = f.ws, f.raw, time.Now()
+		o.apply(ctx, opened)
+	case framed:
+		o.frame(ctx, l, f.frame)
+	case broke:
+		o.why = causeOf(f.err)
+		o.apply(ctx, o.over(l))
+	}
+}
+
+func (o *owner) line(number int) *line {
+	switch {
+	case o.coming != nil && o.coming.number == number:
+		return o.coming
+	case o.live != nil && o.live.number == number:
+		return o.live
+	}
+	return nil
+}
+
+// over is the input for the end of that line.
+func (o *owner) over(l *line) input {
+	if l == o.live {
+		return lost
+	}
+	return failed
+}
+
+// answered judges the answer to a subscribe.
+func (o *owner) answered(l *line, f fact) input {
+	var status *StatusError
+	if f.err == nil || errors.As(f.err, &status) {
+		o.hub.learn(discovered{}) // it answers this; what it has not said about itself by now, it will not say
+	}
+	if f.err == nil {
+		if o.live != nil && (f.socket == "" || f.socket == o.live.socket) {
+			return extended
+		}
+		o.refusals = 0
+		l.socket = f.socket
+		return accepted
+	}
+	o.why = causeOf(f.err)
+	switch {
+	case o.live != nil:
+		return refused // a renewal is tried until shortly before the lease ends, whatever the hub says
+	case errors.Is(f.err, errEndpoint), status != nil && o.final(status.Status):
+		o.result = f.err
+		return rejected
+	}
+	return refused
+}
+
+// final tells whether a refusal is believed.
+func (o *owner) final(status int) bool {
+	switch status {
+	case 401, 403:
+		o.refusals++
+		return o.refusals > 1
+	case 408, 425, 429:
+		return false
+	}
+	return status >= 400 && status < 500
+}
+
+// unconfirmed is the end of the hub's time to confirm. A hub that has sent us an event of our topic has subscribed us,
+// whatever it did not say.
+func (o *owner) unconfirmed(ctx context.Context) {
+	l := o.coming
+	if l == nil {
+		return
+	}
+	for _, f := range l.held {
+		if e, ok := f.message.(*fhircast.Event); ok && e.Topic == o.cfg.Topic {
+			o.cfg.Log.Warn("the hub sends events and no confirmation")
+			o.grant(l, &fhircast.Confirmation{})
+			o.apply(ctx, confirmed)
+			return
+		}
+	}
+	o.why = cause{words: fmt.Sprintf("no confirmation within %v", confirmLimit)}
+	o.apply(ctx, failed)
+}
+
+// quiet looks whether the live line has been silent for too long. The alarm is not moved with every frame, but when it
+// rings.
+func (o *owner) quiet(ctx context.Context) {
+	l := o.live
+	if l == nil {
+		return
+	}
+	if rest := l.quiet - l.silence(); rest > 0 {
+		o.silence.Reset(rest)
+		return
+	}
+	o.why = cause{words: fmt.Sprintf("silence for %v", l.quiet)}
+	o.apply(ctx, lost)
+}

@@ -1,0 +1,138 @@
+package subscriber
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// A route is how this hub wants to be sent events, where hubs differ: the text of the specification says the hub's own
+// address and JSON, older examples the topic's address, newer ones FHIR's media type.
+type route struct {
+	toTopic bool
+	fhir    bool
+}
+
+// other is the route to try after an answer that proves that the hub has not taken the event.
+func (r route) other(status int) (route, bool) {
+	switch {
+	case (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) && !r.toTopic:
+		return route{toTopic: true, fhir: r.fhir}, true
+	case status == http.StatusUnsupportedMediaType && !r.fhir:
+		return route{toTopic: r.toTopic, fhir: true}, true
+	}
+	return r, false
+}
+
+func wrongRoute(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType
+}
+
+// A publishError says why there is no answer to a request.
+type publishError struct {
+	cause   error
+	notSent bool
+}
+
+func (e *publishError) Error() string { return "publish: " + e.cause.Error() }
+func (e *publishError) Unwrap() error { return e.cause }
+
+// NotSent tells whether the hub surely did not get the event. If not, it may have, and the event may come back.
+func (e *publishError) NotSent() bool { return e.notSent }
+
+var (
+	errNotSubscribed = errors.New("not subscribed")
+	errForeignTopic  = errors.New("the event is for another topic")
+)
+
+// Publish asks the hub for a context change, or sends it any other event (FHIRcast 3.0.0, 2.6). A status above 0 is the
+// hub's answer, whatever it is. With status 0 there is an error; it has a method NotSent() bool, true when the event
+// surely did not reach the hub: because it is not fit to be sent, there is no subscription, or the request failed
+// before its last byte was out. The event is posted once; only after an answer that proves that it was not taken (404,
+// 405, 415) it is posted once more, with the same id, the way other hubs want it (safety rule S12). Nothing waits for a
+// subscription. Without a deadline of ctx it takes 10 s at most for each of both.
+func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, err error) {
+	if c.fault != nil {
+		return 0, &publishError{c.fault, true}
+	}
+	body, err := fhircast.Encode(e)
+	switch {
+	case err != nil:
+		return 0, &publishError{err, true}
+	case e.Topic != c.cfg.Topic:
+		return 0, &publishError{errForeignTopic, true}
+	case !c.State().Subscribed():
+		return 0, &publishError{errNotSubscribed, true}
+	}
+	c.hub.mu.Lock()
+	to := c.hub.publishTo
+	c.hub.mu.Unlock()
+	status, err = c.hub.postEvent(ctx, to, body)
+	if err != nil {
+		return 0, err
+	}
+	other, ok := to.other(status)
+	if !ok {
+		return status, nil
+	}
+	again, err := c.hub.postEvent(ctx, other, body)
+	if err != nil {
+		return 0, err
+	}
+	if wrongRoute(again) {
+		return status, nil // the first answer was about the event, or about us
+	}
+	c.hub.mu.Lock()
+	c.hub.publishTo = other
+	c.hub.mu.Unlock()
+	return again, nil
+}
+
+func (h *hub) postEvent(ctx context.Context, to route, body []byte) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	address, media := h.cfg.HubURL, "application/json"
+	if to.toTopic {
+		address = h.below(h.cfg.Topic.Reveal())
+	}
+	if to.fhir {
+		media = "application/fhir+json"
+	}
+	var out atomic.Bool
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, &outgoing{bytes.NewReader(body), &out})
+	if err != nil {
+		return 0, &publishError{clean(err, ""), true}
+	}
+	req.ContentLength = int64(len(body))
+	req.GetBody = func() (io.ReadCloser, error) { // for whoever signs anew, and for a connection that was gone already
+		return io.NopCloser(&outgoing{bytes.NewReader(body), &out}), nil
+	}
+	req.Header.Set("Content-Type", media)
+	resp, err := h.signed.Do(req)
+	if err != nil {
+		return 0, &publishError{clean(err, fmt.Sprintf("no answer within %v", requestLimit)), !out.Load()}
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, answerLimit) // so that the connection can be used again
+	return resp.StatusCode, nil
+}
+
+// outgoing notes when the last byte of a body is handed out. Before that no hub can have taken the event.
+type outgoing struct {
+	body *bytes.Reader
+	out  *atomic.Bool
+}
+
+func (o *outgoing) Read(p []byte) (int, error) {
+	n, err := o.body.Read(p)
+	if o.body.Len() == 0 {
+		o.out.Store(true)
+	}
+	return n, err
+}

@@ -1,0 +1,118 @@
+package subscriber
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+const (
+	relayLimit = 4 << 20  // of a frame that is passed on
+	frameLimit = 32 << 20 // of a frame that is read at all, for its id
+	smallFrame = 16 << 10
+	keepFrame  = 256 << 10 // a read buffer larger than this is given back after a frame that did not need it
+)
+
+// A frame is what came: a message, or why it is none.
+type frame struct {
+	message fhircast.Message
+	refused *fhircast.FrameError
+	status  int // with which a refused frame that has an id is answered
+}
+
+// read is the line's one reader. It hands each frame to take, in their order, and returns why the socket ended.
+func (l *line) read(take func(frame)) error {
+	defer close(l.unread)
+	l.ws.SetReadLimit(frameLimit)
+	l.ws.SetPongHandler(func(string) error { l.hear(); return nil })
+	l.ws.SetPingHandler(func(payload string) error {
+		l.hear()
+		select {
+		case l.pongs <- payload:
+		default: // the writer still has one to answer
+		}
+		return nil
+	})
+	buf := make([]byte, 0, smallFrame)
+	for {
+		kind, r, err := l.ws.NextReader()
+		if err != nil {
+			if errors.Is(err, websocket.ErrReadLimit) {
+				// gorilla says 1009 itself, but not when the sizes of a frame's parts add up to nonsense.
+				_ = l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), time.Now().Add(closeLimit))
+			}
+			return l.end(err)
+		}
+		l.hear()
+		audible := heardReader{l, r}
+		if buf, err = fill(buf[:0], audible); err != nil {
+			return l.end(err)
+		}
+		switch {
+		case len(buf) > relayLimit:
+			id, name := fhircast.Skim(io.MultiReader(bytes.NewReader(buf), audible))
+			if _, err := io.Copy(io.Discard, audible); err != nil {
+				return l.end(err)
+			}
+			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: errTooLarge.Error()}, status: 413})
+		case kind == websocket.BinaryMessage:
+			id, name := fhircast.Skim(bytes.NewReader(buf))
+			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: "it is binary"}, status: 400})
+		default:
+			take(decode(bytes.Clone(buf)))
+		}
+		if cap(buf) > keepFrame && len(buf) <= keepFrame {
+			buf = make([]byte, 0, smallFrame)
+		}
+	}
+}
+
+// decode keeps text.
+func decode(text []byte) frame {
+	m, err := fhircast.Decode(text)
+	if err == nil {
+		return frame{message: m}
+	}
+	var refused *fhircast.FrameError
+	if !errors.As(err, &refused) {
+		refused = &fhircast.FrameError{Reason: "it is no message that FHIRcast knows"}
+	}
+	return frame{refused: refused, status: 400}
+}
+
+// fill reads one frame into buf, or as much of it as shows that it is larger than relayLimit.
+func fill(buf []byte, r io.Reader) ([]byte, error) {
+	for len(buf) <= relayLimit {
+		if len(buf) == cap(buf) {
+			buf = append(make([]byte, 0, min(2*cap(buf), relayLimit+1)), buf...)
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+	return buf, nil
+}
+
+// heardReader notes each part of a frame as life: a large one may take longer than a dead line is given.
+type heardReader struct {
+	l *line
+	r io.Reader
+}
+
+func (h heardReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if n > 0 {
+		h.l.hear()
+	}
+	return n, err
+}
