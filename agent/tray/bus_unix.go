@@ -1,0 +1,95 @@
+//go:build !windows && !darwin
+
+package tray
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// busVariable names the session bus. D-Bus specification, "Well-known Message Bus Instances".
+const busVariable = "DBUS_SESSION_BUS_ADDRESS"
+
+// maxHandshake is how long a bus may take to let us in. One that hangs would hang systray without end.
+const maxHandshake = 2 * time.Second
+
+var errNoBus = errors.New("no session bus")
+
+// findBus returns the address of the session bus that answers: the one that the environment names, or else the one in
+// the run folder of the user. It never starts one.
+func findBus(ctx context.Context, env func(string) string) (string, error) {
+	addresses := env(busVariable)
+	if addresses == "" {
+		if run := env("XDG_RUNTIME_DIR"); run != "" {
+			addresses = "unix:path=" + url.PathEscape(filepath.Join(run, "bus"))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxHandshake)
+	defer cancel()
+	for address := range strings.SplitSeq(addresses, ";") {
+		socket, ok := busSocket(address)
+		if ok && greetBus(ctx, socket) == nil {
+			return address, nil
+		}
+	}
+	return "", errNoBus
+}
+
+// busSocket is the name of the Unix socket in an address such as unix:path=/run/user/1000/bus,guid=01ab. Other
+// transports are for other machines, or start a bus.
+func busSocket(address string) (string, bool) {
+	pairs, ok := strings.CutPrefix(address, "unix:")
+	if !ok {
+		return "", false
+	}
+	for pair := range strings.SplitSeq(pairs, ",") {
+		key, value, _ := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(value)
+		if err != nil || value == "" {
+			return "", false
+		}
+		switch key {
+		case "path":
+			return value, true
+		case "abstract":
+			return "@" + value, true
+		}
+	}
+	return "", false
+}
+
+// greetBus signs in at a bus as this user, and leaves. That the socket takes connections is not enough.
+func greetBus(ctx context.Context, socket string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if end, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(end); err != nil {
+			return err
+		}
+	}
+	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Getuid())))
+	if _, err := fmt.Fprintf(conn, "\x00AUTH EXTERNAL %s\r\n", uid); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(conn).ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(line), "OK ") {
+		return errNoBus
+	}
+	return nil
+}
