@@ -38,6 +38,27 @@ func contextOf(r *record) []item {
 	return entries
 }
 
+// closing is the close of what an event opened, whoever sent it: what was in its context, under the same ids.
+func closing(open *fhircast.Event) (*fhircast.Event, error) {
+	entries := []item{}
+	for _, i := range open.Context {
+		if i.Kind == "resource" {
+			entries = append(entries, item{i.Key, i.Value})
+		}
+	}
+	return event(open.Topic, fhircast.Name(open.Name.Resource()+"-"+string(fhircast.Close)), entries)
+}
+
+// referenceOf is the resource that an event is about, as "Patient/id"; "" when it names none.
+func referenceOf(e *fhircast.Event) string {
+	var r struct{ ID string }
+	anchor, ok := e.Anchor()
+	if !ok || json.Unmarshal(anchor.Value, &r) != nil || r.ID == "" {
+		return ""
+	}
+	return e.Name.Resource() + "/" + r.ID
+}
+
 // newHome is the event that leaves every context.
 func newHome(topic fhircast.Secret) (*fhircast.Event, error) {
 	return event(topic, fhircast.HomeOpen, []item{})

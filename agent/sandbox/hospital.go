@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -147,7 +146,10 @@ func (b *builder) addPatient() error {
 		b.patient.index["birthdate"] = []string{born}
 		b.patient.note = "born " + born + ", " + b.patient.note
 	}
-	for _, n := range b.person.names {
+	for i, n := range b.person.names {
+		if i > 0 {
+			b.patient.note = n.Text + ", " + b.patient.note
+		}
 		b.patient.index["family"] = append(b.patient.index["family"], fold(n.Family))
 		for _, given := range n.Given {
 			b.patient.index["given"] = append(b.patient.index["given"], fold(given))
@@ -246,9 +248,4 @@ func uidOf(name string) string {
 	id[6] = id[6]&0x0f | 0x80 // version 8: made as its maker likes
 	id[8] = id[8]&0x3f | 0x80
 	return "2.25." + new(big.Int).SetBytes(id).String()
-}
-
-// ofPatient lists the records of a kind that belong to a patient.
-func (h *hospital) ofPatient(kind string, patient *record) []*record {
-	return slices.DeleteFunc(slices.Clone(h.kinds[kind]), func(r *record) bool { return r.patient != patient })
 }
