@@ -23,8 +23,7 @@ type Config struct {
 	Authorize func(token string) (Grant, bool)
 	// Store keeps the sessions; nil keeps them in memory.
 	Store Store
-	// Events are the names the hub knows (eventsSupported); nil means those of the standard's catalogue but for
-	// content sharing.
+	// Events are the names the hub knows (eventsSupported); nil means [Catalogue].
 	Events []fhircast.Name
 
 	Lease         time.Duration // given to those who do not ask, and the longest there is; 0 means 2 hours
@@ -72,8 +71,8 @@ type Hub struct {
 	closed    bool
 }
 
-// catalogue is what the standard names, without content sharing (FHIRcast 3.0.0, 3).
-func catalogue() []fhircast.Name {
+// Catalogue is the events that the standard names, but for content sharing (FHIRcast 3.0.0, 3).
+func Catalogue() []fhircast.Name {
 	names := []fhircast.Name{fhircast.HomeOpen, fhircast.UserLogout, fhircast.UserHibernate, fhircast.SyncError}
 	for _, resource := range []string{"Patient", "Encounter", "ImagingStudy", "DiagnosticReport"} {
 		for _, verb := range []fhircast.Verb{fhircast.Open, fhircast.Close} {
@@ -98,7 +97,7 @@ func New(c Config) (*Hub, error) {
 		c.Store = &Memory{}
 	}
 	if c.Events == nil {
-		c.Events = catalogue()
+		c.Events = Catalogue()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -74,8 +74,10 @@ func (h *Hub) publish(ctx context.Context, e *fhircast.Event, grant *Grant) erro
 			return refuse(503, "the session cannot be saved")
 		}
 	}
-	r.note(Entry{What: "published", EventID: e.ID, EventName: e.Name})
-	h.config.Log.Info("event", "event", e.ID, "name", e.Name)
+	if !e.Name.Is(fhircast.Heartbeat) {
+		r.note(Entry{What: "published", EventID: e.ID, EventName: e.Name})
+		h.config.Log.Info("event", "event", e.ID, "name", e.Name)
+	}
 	for _, s := range r.subscribers() { // the requester too, with the id it gave
 		if s.wants(e.Name) {
 			h.queueFrame(s, outgoing{e.Wire(), e})

@@ -1,6 +1,10 @@
 // Package hubtest is what FHIRcast subscribers are tested against: a hub with named faults, and a network inside the
 // process to meet it on. It is for tests and for the sandbox, never for patients.
 //
+// [Server] is a hub that misbehaves on request: by a named [Fault], by a [Reply] to a kind of request, or at once by a
+// method. It keeps what it received. It works on the bytes between hub and network, so that the hub stays honest and
+// does not know.
+//
 // [Pipe] serves any handler over real TLS, through memory instead of a kernel's sockets, so that a whole client with
 // its WebSocket runs in a bubble of testing/synctest, where an hour of silence takes a millisecond. The network itself
 // can be cut, frozen or refuse.

@@ -1,0 +1,236 @@
+package hubtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/bridge/hub"
+)
+
+// Token is what a [Server] accepts when its configuration does not say otherwise: all scopes, for the topics of User.
+const (
+	Token = "test-token"
+	User  = "tester"
+)
+
+// A Server is a hub with faults, an http.Handler. It may be used from any goroutine. Without faults it is the hub.
+type Server struct {
+	config   hub.Config
+	sessions *sessions
+
+	mu        sync.Mutex
+	hub       *hub.Hub
+	armed     armed
+	sockets   map[*socket]bool
+	endpoints map[string]url.Values // subscribe requests by the path of their endpoint
+	requests  []*Request            // the latest
+	answers   []Answer              // the latest
+}
+
+// kept is how many requests and answers are remembered.
+const kept = 10_000
+
+// New is a server without faults. Of the configuration, BaseURL defaults to [PipeURL] + "/fc", Authorize to [Token], and
+// Events to the catalogue with the heartbeat of the ballots. It starts nothing.
+func New(c hub.Config) (*Server, error) {
+	if c.BaseURL == "" {
+		c.BaseURL = PipeURL + "/fc"
+	}
+	if c.Authorize == nil {
+		c.Authorize = func(token string) (hub.Grant, bool) {
+			return hub.Grant{User: User, Scopes: fhircast.ParseScopes([]string{"fhircast/*.*"})}, token == Token
+		}
+	}
+	if c.Events == nil {
+		c.Events = append(hub.Catalogue(), fhircast.Heartbeat)
+	}
+	if c.Store == nil {
+		c.Store = &hub.Memory{}
+	}
+	s := &Server{sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]url.Values{}}
+	c.Store = s.sessions
+	s.config = c
+	s.Clear()
+	var err error
+	s.hub, err = hub.New(c)
+	return s, err
+}
+
+// URL is the hub.url.
+func (s *Server) URL() string { return s.config.BaseURL }
+
+// Hub is the hub inside, for NewTopic, Publish, Subscribers and Log. Restart replaces it.
+func (s *Server) Hub() *hub.Hub {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hub
+}
+
+// Fault sets how many times from now on a fault happens: 0 ends it, below 0 is always.
+func (s *Server) Fault(f Fault, times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed.faults[f] = times
+}
+
+// Reply treats the next so many requests of a kind in another way, below 0 all; after those that are set already.
+func (s *Server) Reply(on On, r Reply, times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if times != 0 {
+		s.armed.replies[on] = append(s.armed.replies[on], pendingReply{r, times})
+	}
+}
+
+// Clear ends all faults and replies. What has already gone wrong stays so.
+func (s *Server) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed = armed{faults: map[Fault]int{}, replies: map[On][]pendingReply{}}
+}
+
+// Drop breaks the lines of the subscribers of that name, now; "" means all. There is no close frame.
+func (s *Server) Drop(name string) {
+	for _, c := range s.named(name) {
+		c.breakOff()
+	}
+}
+
+// Silence makes the lines of the subscribers of that name half-open, now; "" means all. (What the hub notices it cannot
+// say.) To silence requests too, see [Network.Freeze].
+func (s *Server) Silence(name string) {
+	for _, c := range s.named(name) {
+		c.silence()
+	}
+}
+
+// Deny sends a denial to the subscribers of that name ("" means all) and closes with 1000, as if the hub had decided so.
+func (s *Server) Deny(name, reason string) {
+	for _, c := range s.named(name) {
+		c.send(append(textFrame(denied(c.topic, reason)), closeFrame(1000)...))
+	}
+}
+
+// Send writes a text frame to the subscribers of that name, whatever it is; "" means all.
+func (s *Server) Send(name, text string) {
+	for _, c := range s.named(name) {
+		c.send(textFrame(text))
+	}
+}
+
+// Heartbeat sends the heartbeat event of the ballots on a topic, at once and every period, to those who asked for it,
+// until ctx ends.
+func (s *Server) Heartbeat(ctx context.Context, topic fhircast.Secret, period time.Duration) error {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		e, err := fhircast.NewEvent(fhircast.Draft{ID: rand.Text(), At: time.Now(), Topic: topic, Name: fhircast.Heartbeat,
+			Context: fmt.Appendf(nil, `[{"key":"period","decimal":%g}]`, period.Seconds())})
+		if err != nil {
+			return err
+		}
+		if err := s.Hub().Publish(ctx, topic, e); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Restart is a hub that crashed and is back: all lines break and all endpoints are void. Topics stay valid; with forget
+// their contexts are lost.
+func (s *Server) Restart(ctx context.Context, forget bool) error {
+	s.Drop("")
+	s.Hub().Close()
+	if forget {
+		if err := s.sessions.forget(ctx); err != nil {
+			return err
+		}
+	}
+	h, err := hub.New(s.config)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hub = h
+	return nil
+}
+
+// Close ends all sockets, silent ones too, and returns when the hub's goroutines have ended.
+func (s *Server) Close() {
+	for _, c := range s.named("") {
+		if c.isSilent() {
+			c.breakOff()
+		}
+	}
+	s.Hub().Close()
+}
+
+func (s *Server) named(name string) []*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*socket
+	for c := range s.sockets {
+		if name == "" || c.name == name {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (s *Server) add(c net.Conn, path string) *socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.endpoints[path]
+	made := &socket{Conn: c, server: s, path: path, topic: asked.Get("hub.topic"), name: asked.Get("subscriber.name")}
+	s.sockets[made] = true
+	return made
+}
+
+func (s *Server) remove(c *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, c)
+}
+
+// sessions remembers which topics there are, so that a restart can forget their contexts.
+type sessions struct {
+	hub.Store
+	mu     sync.Mutex
+	topics []fhircast.Secret
+}
+
+func (s *sessions) Save(ctx context.Context, topic fhircast.Secret, state hub.Session) error {
+	s.mu.Lock()
+	if !slices.Contains(s.topics, topic) {
+		s.topics = append(s.topics, topic)
+	}
+	s.mu.Unlock()
+	return s.Store.Save(ctx, topic, state)
+}
+
+func (s *sessions) forget(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, topic := range s.topics {
+		state, err := s.Store.Load(ctx, topic)
+		if err != nil {
+			continue // ended
+		}
+		if err := s.Store.Save(ctx, topic, hub.Session{User: state.User}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
