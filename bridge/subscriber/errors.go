@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -67,6 +68,7 @@ func words(err error, deadline string) string {
 		record   tls.RecordHeaderError
 		alert    tls.AlertError
 		closed   *websocket.CloseError
+		system   syscall.Errno
 	)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -89,7 +91,7 @@ func words(err error, deadline string) string {
 		return "the hub sent a frame larger than 32 MiB"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "the hub cannot be reached"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op), errors.As(err, &closed):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op), errors.As(err, &closed), errors.As(err, &system):
 		return "the connection broke"
 	}
 	return "the connection failed"
