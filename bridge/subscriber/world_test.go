@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,7 +228,9 @@ type socket struct {
 	n     int
 	ws    *websocket.Conn
 	write sync.Mutex
-	deaf  bool // answers no ping
+	deaf  atomic.Bool // answers no ping
+
+	paused sync.Mutex // held, it reads nothing
 
 	ended chan struct{}
 }
@@ -255,7 +258,7 @@ func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Unlock()
 	w.saw("socket %d", s.n)
 	ws.SetPingHandler(func(data string) error {
-		if s.deaf {
+		if s.deaf.Load() {
 			return nil
 		}
 		s.write.Lock()
@@ -265,6 +268,8 @@ func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
 	var script sync.WaitGroup
 	script.Go(func() { w.onSocket(s.n, s) })
 	for {
+		s.paused.Lock()
+		s.paused.Unlock()
 		_, text, err := ws.ReadMessage()
 		if err != nil {
 			code := websocket.CloseAbnormalClosure
@@ -300,6 +305,16 @@ func (s *socket) deny(events string) {
 
 func (s *socket) event(id, name string) {
 	s.send(fmt.Sprintf(`{"timestamp":"2000-01-01T00:00:00.000Z","id":%q,"event":{"hub.topic":%q,"hub.event":%q,"context":[]}}`, id, topic.Reveal(), name))
+}
+
+func (s *socket) heartbeat(period string) {
+	s.send(fmt.Sprintf(`{"timestamp":"2000-01-01T00:00:00Z","id":"h1","event":{"hub.topic":%q,"hub.event":"heartbeat","context":[{"key":"period","decimal":%s}]}}`, topic.Reveal(), period))
+}
+
+func (s *socket) ping() {
+	s.write.Lock()
+	defer s.write.Unlock()
+	_ = s.ws.WriteControl(websocket.PingMessage, []byte("p"), time.Time{})
 }
 
 func (s *socket) close(code int) {

@@ -1,0 +1,175 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// An App describes who wants to follow. The caller has decided who it is and what it may do.
+type App struct {
+	Name     string          // what it calls itself
+	Via      string          // "pipe", "websocket" or an adapter's kind
+	PID      int             // 0 = unknown
+	Exe      string          // its executable, for telling that a lost app is back; "" = unknown
+	Events   []fhircast.Name // what it asks for; nil = all that it may see
+	Answers  bool            // it answers events and clears
+	Shows    bool            // it can be asked what it shows
+	Required string          // protocol.RequiredConnected ("" too), RequiredAlways or RequiredNever
+	OnLoss   string          // OnLossMark ("" too) or OnLossClear
+	MaySend  bool            // it may request context changes
+	Adapter  bool            // it drives an unmodified app
+	Test     bool            // an adapter that may be driven from a test hub
+}
+
+// What becomes of an app when the hub is lost for longer than 10 s.
+const (
+	OnLossMark  = "mark"
+	OnLossClear = "clear"
+)
+
+// A Message is one thing to be told to an app. Params is one line of JSON, shared and not to be changed.
+type Message struct {
+	Method string // protocol.MethodEvent or MethodClear
+	Params []byte
+	Answer bool // an answer is awaited
+}
+
+// A Sink is the way to one app. The relay calls Write from one goroutine, one message at a time, and never again after
+// Close. Write returns when the message is written or surely is not; answer is called at most once, from any goroutine,
+// also after Write has returned: with a status as in HTTP, 0 for an answer that was an error or made no sense. Close
+// says why, in a sentence for a developer, and makes a Write that hangs return.
+type Sink interface {
+	Write(m Message, answer func(status int)) error
+	Close(reason string)
+}
+
+// Limits of an app's queue. When it is full the app is cut off and finds the context when it returns.
+const (
+	queueMessages = 256
+	queueBytes    = 8 << 20
+)
+
+// message is a Message in an app's queue.
+type message struct {
+	Message
+	seq    int
+	what   named // what the app believes once it is written; for a close, what is closed
+	open   bool  // may be superseded
+	close  bool
+	clear  bool
+	change bool // of the context, or a clear: the row shows what comes of it
+	round  *round
+
+	within   time.Duration    // for its answer
+	bad      protocol.Outcome // without one
+	old      bool             // something newer was queued for the app
+	done     bool             // its outcome is known, or it was taken out
+	answered bool
+}
+
+// app is the relay's side of an App.
+type app struct {
+	App
+	id   string
+	sink Sink
+
+	believes  belief
+	queue     []*message
+	bytes     int
+	writing   *message
+	unread    map[int]*message // written, answer awaited
+	told      int              // messages about the context queued for it so far
+	clearTold bool             // it was told to clear and cannot confirm
+
+	lastWritten int // number of the newest message it has
+
+	outcome protocol.Outcome
+	why     string // problem code that goes with a bad outcome, where it is not the outcome itself
+	at      time.Time
+	since   time.Time
+	paused  bool
+	lost    bool // gone while its process lives; the row stays
+	inWork  int  // requests in flight
+
+	lastSyncError time.Time
+}
+
+func (a *app) wants(n fhircast.Name) bool { return a.Events == nil || n.In(a.Events) }
+
+func (a *app) asks(resource string) bool {
+	return a.wants(fhircast.Name(resource + "-" + string(fhircast.Open)))
+}
+
+// asksAny tells whether the app asked for any anchor at all.
+func (a *app) asksAny() bool {
+	if a.Events == nil {
+		return true
+	}
+	for _, n := range a.Events {
+		if n.Resource() != "" && n.Verb() == fhircast.Open {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *app) agrees(current named) bool { return a.believes.agrees(current, a.asks, a.asksAny()) }
+
+// expects is what the app will believe when all that is on its way is written: planning looks at this, so that nothing
+// is told twice.
+func (a *app) expects() belief {
+	b := a.believes
+	if a.clearTold {
+		b = noPatient
+	}
+	for _, m := range a.unread {
+		if m.clear && !m.done {
+			b = noPatient
+		}
+	}
+	if a.writing != nil {
+		b = a.writing.after(b)
+	}
+	for _, m := range a.queue {
+		b = m.after(b)
+	}
+	return b
+}
+
+// after is the belief of an app that had b and was told m.
+func (m *message) after(b belief) belief {
+	switch {
+	case m.clear:
+		return noPatient
+	case m.open:
+		return belief{known: true, what: m.what}
+	case m.close && b.names(m.what):
+		return noPatient
+	}
+	return b
+}
+
+// counts tells whether the app's outcome says something about the desk.
+func (a *app) counts() bool { return !a.paused && a.Required != protocol.RequiredNever }
+
+func (a *app) row() protocol.AppRow {
+	r := protocol.AppRow{ID: a.id, Name: a.Name, Via: a.Via, PID: a.PID, Required: a.Required, Can: []string{}, Outcome: a.outcome, At: a.at, Since: a.since}
+	if r.Required == "" {
+		r.Required = protocol.RequiredConnected
+	}
+	if a.Answers {
+		r.Can = append(r.Can, protocol.CanAnswer)
+	}
+	if a.Shows {
+		r.Can = append(r.Can, protocol.CanShow)
+	}
+	if a.Answers || !a.Adapter {
+		r.Can = append(r.Can, protocol.CanClear)
+	}
+	if a.paused {
+		r.Outcome = protocol.OutcomePaused
+	}
+	return r
+}

@@ -1,0 +1,166 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// ErrTestHub refuses an adapter that may not be driven from a test hub (S14).
+var ErrTestHub = errors.New("the agent is at a test hub and this adapter does not say test = true")
+
+// attach is an app that has said hello.
+type attach struct {
+	app   App
+	sink  Sink
+	reply func(id string, context *protocol.ContextResult, err error)
+}
+
+func (in attach) apply(c *core) {
+	if !c.mayDrive(in.app) {
+		c.emit(reply{func() { in.reply("", nil, ErrTestHub) }})
+		return
+	}
+	in.app.Name = presentable(in.app.Name)
+	for _, a := range slices.Clone(c.apps) { // it is back
+		if a.lost && (a.Exe == in.app.Exe && a.Exe != "" || a.Exe == "" && a.Name == in.app.Name) {
+			c.remove(a, "")
+		}
+	}
+	a := &app{App: in.app, id: c.freeID(in.app.Name), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
+	a.outcome = protocol.OutcomeAcknowledged // until it is told something; what it believes decides
+	if !a.asksAny() {
+		a.believes = noPatient
+	}
+	c.apps = append(c.apps, a)
+	c.emit(start{a.id, a.sink})
+	context := c.contextFor(a)
+	c.emit(reply{func() { in.reply(a.id, context, nil) }})
+	if !c.held() {
+		r := c.newRound(nil, true)
+		c.bring(a, r, false, true)
+		c.conclude(r, true)
+	}
+}
+
+// presentable makes a name fit for a menu: printable, one line, at most 40 characters.
+func presentable(name string) string {
+	name = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, name))
+	if r := []rune(name); len(r) > 40 {
+		name = string(r[:40])
+	}
+	if name == "" {
+		name = "app"
+	}
+	return name
+}
+
+func (c *core) freeID(name string) string {
+	id := name
+	for n := 2; c.app(id) != nil; n++ {
+		id = fmt.Sprintf("%s#%d", name, n)
+	}
+	return id
+}
+
+// detach is a connection that ended. While its process lives the app may still show a patient: its row stays, as failed.
+type detach struct {
+	id    string
+	alive bool
+}
+
+func (in detach) apply(c *core) {
+	a := c.app(in.id)
+	switch {
+	case a == nil:
+	case in.alive && a.asksAny():
+		c.lose(a, "")
+	default:
+		c.remove(a, "")
+	}
+	c.checkClearing()
+}
+
+// lose cuts an app off, or notes that it is.
+func (c *core) lose(a *app, reason string) {
+	if a.lost {
+		return
+	}
+	a.lost = true
+	c.drain(a, protocol.OutcomeFailed)
+	a.set(protocol.OutcomeFailed, problemAppLost, c.now)
+	c.emit(shut{a.id, a.sink, reason})
+	c.checkClearing()
+}
+
+func (c *core) remove(a *app, reason string) {
+	c.apps = slices.DeleteFunc(c.apps, func(other *app) bool { return other == a })
+	if !a.lost {
+		c.drain(a, "")
+		c.emit(shut{a.id, a.sink, reason})
+	}
+}
+
+// drain takes back what was on its way to an app. Rounds stop waiting for it, with that outcome.
+func (c *core) drain(a *app, o protocol.Outcome) {
+	for _, r := range slices.Clone(c.rounds) {
+		for m, waits := range r.waiting {
+			if waits == a {
+				m.done = true
+				c.result(a, m, o)
+			}
+		}
+	}
+	a.queue, a.bytes, a.writing = nil, 0, nil
+	clear(a.unread)
+}
+
+// pauseApp takes one app out of those that count, or back in; back, it is brought to the context.
+type pauseApp struct {
+	id     string
+	paused bool
+	reply  func(changes []string, err error)
+}
+
+func (in pauseApp) apply(c *core) {
+	a := c.app(in.id)
+	if a == nil {
+		err := &protocol.Error{Code: protocol.CodeInvalidParams, Message: "There is no app of that id; `castray apps` lists them."}
+		c.emit(reply{func() { in.reply(nil, err) }})
+		return
+	}
+	changes := []string{}
+	if a.paused && !in.paused {
+		a.paused, a.believes = false, belief{} // nobody knows what was done with it meanwhile
+		if c.needs(a, false) {
+			changes = append(changes, a.id)
+		}
+	}
+	c.emit(reply{func() { in.reply(changes, nil) }})
+	if in.paused && !a.paused {
+		a.paused = true
+		a.outdate(nil)
+		for _, r := range slices.Clone(c.rounds) {
+			for m, waits := range r.waiting {
+				if waits == a {
+					delete(r.waiting, m)
+					m.round = nil
+				}
+			}
+			c.conclude(r, false)
+		}
+	} else if len(changes) > 0 && !c.held() {
+		r := c.newRound(nil, true)
+		c.bring(a, r, false, true)
+		c.conclude(r, true)
+	}
+}

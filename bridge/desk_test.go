@@ -1,0 +1,332 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// A desk test has one relay, one hub and some apps, in a bubble of fake time that starts at a whole second.
+type deskTest struct {
+	*testing.T
+	relay *Relay
+	hub   *fakeHub
+	n     int // subscription
+	ids   int
+	views []*View
+}
+
+const topic = "T-canary"
+
+func onDesk(t *testing.T, body func(d *deskTest)) {
+	t.Helper()
+	onDeskWith(t, Config{}, body)
+}
+
+func onDeskWith(t *testing.T, cfg Config, body func(d *deskTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d := &deskTest{T: t, hub: &fakeHub{offered: true}}
+		cfg.Rand = func() float64 { return 0.5 }
+		cfg.NewID = func() string { d.ids++; return fmt.Sprintf("own-%d", d.ids) }
+		cfg.Changed = func(v *View) { d.views = append(d.views, v) }
+		d.relay = New(cfg)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- d.relay.Run(ctx) }()
+		body(d)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (d *deskTest) session() Session {
+	return Session{User: "Practitioner/1", Topic: topic, Name: "Castray on test", Hub: d.hub,
+		Events: fhircast.Names(strings.Fields("Patient-open Patient-close Encounter-open ImagingStudy-open ImagingStudy-close DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update Home-open UserLogout UserHibernate")),
+		Send:   fhircast.Names([]string{"Patient-open", "Patient-close", "ImagingStudy-open"})}
+}
+
+// subscribe starts a session and confirms its subscription; what the hub says is current is read.
+func (d *deskTest) subscribe() {
+	d.relay.Join(d.session())
+	d.confirm()
+}
+
+func (d *deskTest) confirm() {
+	d.n++
+	d.relay.Subscribed(d.n, nil)
+	synctest.Wait()
+}
+
+func (d *deskTest) phase() protocol.Phase { synctest.Wait(); return d.relay.View().Phase }
+
+func (d *deskTest) wantPhase(want protocol.Phase) {
+	d.Helper()
+	if got := d.phase(); got != want {
+		d.Errorf("phase %q, want %q (problems %v)", got, want, d.relay.View().Problems)
+	}
+}
+
+func (d *deskTest) outcome(id string) protocol.Outcome {
+	d.Helper()
+	synctest.Wait()
+	for _, r := range d.relay.View().Rows {
+		if r.ID == id {
+			return r.Outcome
+		}
+	}
+	d.Errorf("no row %q", id)
+	return ""
+}
+
+// deliver sends an event as the hub would and returns a function for the status of its answer, 0 = none yet.
+func (d *deskTest) deliver(e *fhircast.Event) func() int {
+	var mu sync.Mutex
+	status := 0
+	d.relay.Deliver(fhircast.NewDelivery(e, d.n, func(a fhircast.Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		if status != 0 {
+			d.Errorf("%v answered twice", e)
+		}
+		status = a.Status
+	}))
+	synctest.Wait()
+	return func() int { mu.Lock(); defer mu.Unlock(); return status }
+}
+
+func (d *deskTest) wantAnswer(what string, got func() int, want int) {
+	d.Helper()
+	synctest.Wait()
+	if got() != want {
+		d.Errorf("%s: answered %d, want %d", what, got(), want)
+	}
+}
+
+// fakeHub says what is current and takes what is published.
+type fakeHub struct {
+	mu        sync.Mutex
+	offered   bool
+	current   string // an event as text, "" = none
+	name      fhircast.Name
+	err       error
+	delay     time.Duration
+	asked     int
+	published []*fhircast.Event
+	publish   func(e *fhircast.Event) (int, error)
+}
+
+func (h *fakeHub) set(name fhircast.Name, context string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.name, h.current = name, context
+}
+
+func (h *fakeHub) Context(ctx context.Context, id string) (*fhircast.Event, bool, error) {
+	h.mu.Lock()
+	h.asked++
+	name, current, offered, err, delay := h.name, h.current, h.offered, h.err, h.delay
+	h.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, true, ctx.Err()
+	}
+	if !offered || err != nil {
+		return nil, offered, err
+	}
+	if current == "" {
+		return nil, true, nil
+	}
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(current)})
+	return e, true, err
+}
+
+func (h *fakeHub) Publish(ctx context.Context, e *fhircast.Event) (int, error) {
+	h.mu.Lock()
+	h.published = append(h.published, e)
+	publish := h.publish
+	h.mu.Unlock()
+	if publish != nil {
+		return publish(e)
+	}
+	return 202, nil
+}
+
+func (h *fakeHub) sent() []*fhircast.Event {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]*fhircast.Event(nil), h.published...)
+}
+
+func (h *fakeHub) questions() int {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked
+}
+
+// fakeApp is a Sink that remembers, in words, and answers as it is told.
+type fakeApp struct {
+	id     string
+	mu     sync.Mutex
+	told   []string
+	params []string
+	status int           // 0 = never answers
+	clears int           // status for clears, 0 = as status
+	after  time.Duration // before it answers
+	stuck  chan struct{} // while not nil, writing hangs
+	closed string
+}
+
+func (a *fakeApp) Write(m Message, answer func(int)) error {
+	a.mu.Lock()
+	stuck := a.stuck
+	a.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	a.mu.Lock()
+	if a.closed != "" {
+		a.mu.Unlock()
+		return errors.New("closed")
+	}
+	a.told = append(a.told, inWords(m))
+	a.params = append(a.params, string(m.Params))
+	status, after := a.status, a.after
+	if m.Method == protocol.MethodClear && a.clears != 0 {
+		status = a.clears
+	}
+	a.mu.Unlock()
+	if status == 0 || !m.Answer {
+		return nil
+	}
+	if after == 0 {
+		answer(status)
+	} else {
+		time.AfterFunc(after, func() { answer(status) })
+	}
+	return nil
+}
+
+func (a *fakeApp) Close(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = "closed"
+	if reason != "" {
+		a.closed = reason
+	}
+	if a.stuck != nil {
+		close(a.stuck)
+		a.stuck = nil
+	}
+}
+
+// news is what the app was told since it was last asked, one word each, as "Patient-open:p1" or "clear:closed".
+func (a *fakeApp) news() string {
+	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := strings.Join(a.told, " ")
+	a.told = nil
+	return s
+}
+
+func inWords(m Message) string {
+	if m.Method == protocol.MethodClear {
+		var c protocol.Clear
+		_ = json.Unmarshal(m.Params, &c)
+		return "clear:" + string(c.Reason)
+	}
+	message, err := fhircast.Decode([]byte(string(m.Params)))
+	if err != nil {
+		return "unreadable"
+	}
+	e := message.(*fhircast.Event)
+	word := string(e.Name)
+	if item, ok := e.Anchor(); ok {
+		who, _ := identify(item)
+		word += ":" + who.id
+	}
+	var marked struct{ Castray protocol.Mark }
+	_ = json.Unmarshal(m.Params, &marked)
+	for flag, on := range map[string]bool{"/replay": marked.Castray.Replay, "/derived": marked.Castray.Derived, "/snapshot": marked.Castray.Snapshot} {
+		if on {
+			word += flag
+		}
+	}
+	return word
+}
+
+func (d *deskTest) wantNews(what string, a *fakeApp, want string) {
+	d.Helper()
+	if got := a.news(); got != want {
+		d.Errorf("%s: %s was told %q, want %q", what, a.id, got, want)
+	}
+}
+
+// attach lets an app in; events "" means all, "-" none.
+func (d *deskTest) attach(name, events string, a *fakeApp) *fakeApp {
+	d.Helper()
+	return d.attachAs(App{Name: name, Via: "pipe", Answers: a.status != 0, MaySend: true}, events, a)
+}
+
+func (d *deskTest) attachAs(app App, events string, a *fakeApp) *fakeApp {
+	d.Helper()
+	switch events {
+	case "":
+	case "-":
+		app.Events = []fhircast.Name{}
+	default:
+		app.Events = fhircast.Names(strings.Fields(events))
+	}
+	id, _, err := d.relay.Attach(app, a)
+	if err != nil {
+		d.Fatal(err)
+	}
+	a.id = id
+	synctest.Wait()
+	return a
+}
+
+// An event of a made-up patient. what is "p1" for a patient, "s1/p1" for a study of a patient, "e1/p1" an encounter,
+// "r1/s1/p1" a report. The second of its timestamp orders it.
+func ev(name fhircast.Name, id string, second int, what string) *fhircast.Event {
+	return evAt(name, id, time.Date(2026, 1, 2, 3, 0, second, 0, time.UTC), contextOf(what))
+}
+
+func evAt(name fhircast.Name, id string, at time.Time, context string) *fhircast.Event {
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: at, Topic: topic, Name: name, Context: json.RawMessage(context)})
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func contextOf(what string) string {
+	if what == "" {
+		return "[]"
+	}
+	var items []string
+	for _, id := range strings.Split(what, "/") {
+		items = append(items, map[byte]string{
+			'p': `{"key":"patient","resource":{"resourceType":"Patient","id":"` + id + `","identifier":[{"system":"urn:mrn","value":"MRN-` + id + `"}]}}`,
+			's': `{"key":"study","resource":{"resourceType":"ImagingStudy","id":"` + id + `","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:2.999.` + id[1:] + `"}]}}`,
+			'e': `{"key":"encounter","resource":{"resourceType":"Encounter","id":"` + id + `","identifier":[{"system":"urn:visit","value":"V-` + id + `"}]}}`,
+			'r': `{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"` + id + `","identifier":[{"system":"urn:report","value":"R-` + id + `"}]}}`,
+		}[id[0]])
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}

@@ -1,0 +1,154 @@
+package bridge
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// An identity is what tells one patient, encounter, study or report from another. It is patient data: it is compared and
+// never printed.
+type identity struct {
+	resource   string // FHIR type
+	id         string // FHIR id at the hub's server
+	systems    map[string][]string
+	uid        string   // study instance UID, without "urn:oid:"
+	accessions []string // accession numbers, without their system
+}
+
+type verdict int
+
+const (
+	unclear verdict = iota // nothing that both give, or more than one match where one was asked for (S7)
+	same
+	different
+)
+
+const dicomUID = "urn:dicom:uid"
+
+type identifier struct {
+	System string `json:"system"`
+	Value  string `json:"value"`
+	Type   struct {
+		Coding []struct {
+			Code string `json:"code"`
+		} `json:"coding"`
+	} `json:"type"`
+}
+
+// identify reads an entry of a context. It fails when the entry holds no resource of a type.
+func identify(item fhircast.Item) (identity, bool) {
+	var r struct {
+		ResourceType string          `json:"resourceType"`
+		ID           string          `json:"id"`
+		Identifier   json.RawMessage `json:"identifier"`
+		UID          string          `json:"uid"` // STU1 and STU2 print studies in the shape of DSTU2
+		Accession    identifier      `json:"accession"`
+		BasedOn      json.RawMessage `json:"basedOn"`
+	}
+	if item.Kind != "resource" || json.Unmarshal(item.Value, &r) != nil || r.ResourceType == "" {
+		return identity{}, false
+	}
+	who := identity{resource: r.ResourceType, id: r.ID, systems: make(map[string][]string)}
+	var list []identifier
+	_ = json.Unmarshal(r.Identifier, &list) // an identifier that is no list identifies nothing
+	for _, i := range list {
+		who.add(i)
+	}
+	if r.UID != "" {
+		who.add(identifier{System: dicomUID, Value: r.UID})
+	}
+	if r.Accession.Value != "" {
+		who.accessions = append(who.accessions, r.Accession.Value)
+	}
+	var orders []struct {
+		Identifier identifier `json:"identifier"`
+	}
+	_ = json.Unmarshal(r.BasedOn, &orders)
+	for _, o := range orders {
+		if o.Identifier.is("ACSN") {
+			who.accessions = append(who.accessions, o.Identifier.Value)
+		}
+	}
+	return who, true
+}
+
+func (i identifier) is(code string) bool {
+	for _, c := range i.Type.Coding {
+		if c.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *identity) add(i identifier) {
+	if i.Value == "" {
+		return
+	}
+	if i.System == dicomUID {
+		i.Value = strings.TrimPrefix(i.Value, "urn:oid:")
+		w.uid = i.Value
+	}
+	if i.is("ACSN") {
+		w.accessions = append(w.accessions, i.Value)
+	}
+	if i.System != "" && !slices.Contains(w.systems[i.System], i.Value) {
+		w.systems[i.System] = append(w.systems[i.System], i.Value)
+	}
+}
+
+// compare says whether two identities are the same resource: by an identifier in a system that both give; else by study
+// UID or accession; else by FHIR id. One system in which they differ outweighs others in which they agree.
+func compare(a, b identity) verdict {
+	if a.resource != b.resource {
+		return different
+	}
+	shared, best := false, unclear
+	for system, values := range a.systems {
+		others, ok := b.systems[system]
+		if !ok {
+			continue
+		}
+		shared = true
+		switch compareValues(values, others) {
+		case different:
+			return different
+		case same:
+			best = same
+		}
+	}
+	if shared {
+		return best
+	}
+	if a.uid != "" && b.uid != "" {
+		return compareValues([]string{a.uid}, []string{b.uid})
+	}
+	if len(a.accessions) > 0 && len(b.accessions) > 0 {
+		return compareValues(a.accessions, b.accessions)
+	}
+	if a.id != "" && a.id == b.id {
+		return same
+	}
+	return unclear // hubs and drivers give other ids to the same patient, so two ids do not make two patients
+}
+
+// compareValues compares what two resources give in one system. Where one of them gives several values and only some
+// match, nobody can say which was meant.
+func compareValues(a, b []string) verdict {
+	common := 0
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			common++
+		}
+	}
+	switch {
+	case common == 0:
+		return different
+	case common == len(a) && common == len(b):
+		return same
+	}
+	return unclear
+}

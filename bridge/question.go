@@ -1,0 +1,60 @@
+package bridge
+
+import (
+	"encoding/json"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// question is an app's question what is current.
+type question struct {
+	app   string
+	reply func(*protocol.ContextResult)
+}
+
+func (in question) apply(c *core) {
+	result := c.contextFor(c.app(in.app))
+	c.emit(reply{func() { in.reply(result) }})
+}
+
+// contextFor is the context as far as the app may see it, nil = unknown: also while a reading is under way.
+func (c *core) contextFor(a *app) *protocol.ContextResult {
+	if a == nil || c.sub == 0 || !c.desk.known || c.reading.active || c.held() {
+		return nil
+	}
+	result := &protocol.ContextResult{}
+	for _, o := range c.desk.open {
+		if a.wants(o.event.Name) {
+			result.Open = append(result.Open, json.RawMessage(o.event.Relay(alias, "")))
+		}
+	}
+	if e := c.desk.event; e != nil {
+		if key, ok := c.desk.what.specific(a.asks); ok && key != c.desk.what.anchor {
+			e = e.Derive(key)
+		} else if !ok {
+			e = nil
+		}
+		if e != nil {
+			mark, _ := json.Marshal(protocol.Mark{Snapshot: c.desk.snapshot, Derived: e != c.desk.event})
+			result.Current = e.Relay(alias, string(mark))
+			result.Version = e.Version
+		}
+	}
+	return result
+}
+
+// wish changes what an app asks for.
+type wish struct {
+	app    string
+	events []fhircast.Name
+	reply  func()
+}
+
+func (in wish) apply(c *core) {
+	if a := c.app(in.app); a != nil {
+		a.Events = in.events
+		c.bring(a, c.newRound(nil, true), false, true)
+	}
+	c.emit(reply{in.reply})
+}

@@ -1,0 +1,213 @@
+package bridge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// reading is one effort to learn from the hub what is current.
+type reading struct {
+	active  bool
+	first   bool // of a subscription
+	number  int  // of the question that is out
+	tries   int  // answers that an event has beaten
+	beaten  bool // by an open, a close or Home-open since the question was asked
+	again   bool // a doubt came while the question was out
+	failed  int  // in a row
+	waiting bool // for the next try after a failure
+	since   time.Time
+	force   map[string]bool // apps to be told whatever they believe; "" = all
+}
+
+// startReading asks the hub, where it can be asked, and says what happens where it cannot.
+func (c *core) startReading(first bool) {
+	switch {
+	case c.sub == 0 || c.held():
+	case c.reading.active && !c.reading.waiting:
+		c.reading.again = true
+	case c.offered == offersNot:
+		c.unknown()
+	default:
+		force, failed := c.reading.force, c.reading.failed
+		c.reading = reading{active: true, first: first, since: c.now, force: force, failed: failed}
+		c.after(c.cfg.AnswerWithin, func() {}) // it looks worse from then on
+		c.ask()
+	}
+}
+
+// doubt is news that cannot be right or cannot be read: only the hub can say what is current now (S4).
+func (c *core) doubt() { c.startReading(false) }
+
+func (c *core) ask() {
+	c.seq++
+	c.reading.number, c.reading.beaten, c.reading.again, c.reading.waiting = c.seq, false, false, false
+	c.emit(ask{gen: c.gen, number: c.seq, id: fmt.Sprintf("snapshot-%d", c.seq)})
+}
+
+// beat is called for every change that arrives by itself: it is newer than the answer to a question asked before it.
+func (c *core) beat() {
+	c.reading.beaten = true
+	if c.reading.waiting { // a failed reading is mended by an open
+		c.reading = reading{}
+	}
+}
+
+// read is what the hub said.
+type read struct {
+	gen, number int
+	event       *fhircast.Event
+	offered     bool
+	err         error
+}
+
+func (in read) apply(c *core) {
+	if in.gen != c.gen || !c.reading.active || in.number != c.reading.number {
+		return
+	}
+	switch {
+	case in.err == nil && !in.offered:
+		c.notOffered()
+		return
+	case c.reading.again:
+		c.ask()
+		return
+	case c.reading.beaten:
+		if c.reading.tries++; c.reading.tries < readTries {
+			c.ask()
+			return
+		}
+		c.readingFailed()
+		return
+	case in.err != nil:
+		c.readingFailed()
+		return
+	}
+	c.offered = offers
+	c.adopt(in.event)
+}
+
+// adopt takes the hub's word for what is current (S4) and brings the apps to it.
+func (c *core) adopt(e *fhircast.Event) {
+	var what named
+	if e != nil {
+		var ok bool
+		if what, ok = name(e); !ok {
+			c.readingFailed()
+			return
+		}
+	}
+	force := c.reading.force
+	c.reading = reading{}
+	if !c.alreadyAt(e, what) {
+		c.contextChanged()
+		if e == nil {
+			c.desk.nothing()
+		} else {
+			c.desk.opens(e, what, true)
+		}
+	}
+	c.clearedByUser = time.Time{}
+	c.bringAll(force, false)
+}
+
+// alreadyAt tells whether what is current is surely what the hub names.
+func (c *core) alreadyAt(e *fhircast.Event, what named) bool {
+	if !c.desk.known || (e == nil) != (c.desk.event == nil) {
+		return false
+	}
+	if e == nil {
+		return true
+	}
+	now := c.desk.what
+	return now.anchor == what.anchor && now.compareKey(what.anchor, what) == same && now.compareKey("patient", what) != different
+}
+
+// notOffered is the hub that cannot be asked: right after the confirmation the opens of two seconds decide; later on,
+// what is in doubt stays unknown until the next open.
+func (c *core) notOffered() {
+	first, force := c.reading.first, c.reading.force
+	c.offered = offersNot
+	c.reading = reading{}
+	if left := c.confirmed.Add(initialWindow).Sub(c.now); first && left > 0 {
+		gen := c.gen
+		c.reading = reading{active: true, first: true, number: -1, since: c.now}
+		c.after(left, func() {
+			if c.gen != gen {
+				return
+			}
+			doubted := c.reading.again
+			c.reading = reading{}
+			if !c.desk.known || doubted {
+				c.unknown()
+			}
+		})
+		return
+	}
+	if first && c.desk.known {
+		return
+	}
+	if force[""] && c.desk.known { // a re-sync: the hub cannot be asked, but what it last said can be said again
+		c.bringAll(force, true)
+		return
+	}
+	c.unknown()
+}
+
+// readingFailed: unknown, and the question is asked again by the reconnect schedule until it is answered or an open
+// comes.
+func (c *core) readingFailed() {
+	n := c.reading.failed
+	limit := min(60*time.Second, 5*time.Second<<min(n, 10))
+	c.reading = reading{active: true, number: -1, waiting: true, since: c.reading.since, failed: n + 1, force: c.reading.force}
+	c.unknown()
+	gen := c.gen
+	c.after(time.Duration(c.cfg.Rand()*float64(limit)), func() {
+		if c.gen == gen && c.reading.waiting {
+			c.ask()
+		}
+	})
+}
+
+// unknown: nobody can say what is current, so no app may show a patient (S3).
+func (c *core) unknown() {
+	c.contextChanged()
+	c.desk.unknown()
+	c.bringAll(nil, false)
+}
+
+// inInitialWindow tells whether an open may be one of those that tell a new subscriber what is current.
+func (c *core) inInitialWindow() bool { return c.now.Sub(c.confirmed) < initialWindow }
+
+// resync is the user's wish to have everything told again.
+type resync struct{ reply func(error) }
+
+func (in resync) apply(c *core) {
+	if c.sub == 0 {
+		c.emit(reply{func() { in.reply(notConnected()) }})
+		return
+	}
+	c.forceReading("")
+	c.emit(reply{func() { in.reply(nil) }})
+}
+
+// forceReading reads the context and tells it to that app (all when "") whatever it believes.
+func (c *core) forceReading(id string) {
+	if c.reading.force == nil {
+		c.reading.force = make(map[string]bool)
+	}
+	c.reading.force[id] = true
+	if c.offered == offersNot && c.desk.known && id == "" {
+		force := c.reading.force
+		c.reading.force = nil
+		c.bringAll(force, true)
+		return
+	}
+	c.startReading(false)
+}
+
+func notConnected() *protocol.Error {
+	return &protocol.Error{Code: protocol.CodeNotConnected, Message: "There is no subscription at a hub now; wait for a status that is in sync, then ask again."}
+}

@@ -1,0 +1,192 @@
+package bridge
+
+import (
+	"errors"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// A request is a context change that an app asked for. It is posted once; it outlives its answer for as long as its id
+// returns the first result (DESIGN 3.2).
+type request struct {
+	app      string
+	event    *fhircast.Event
+	gen      int
+	told     int // what had been queued for the app when it asked
+	out      bool
+	result   *protocol.SendResult
+	err      *protocol.Error
+	echoed   bool
+	accepted bool
+	waiters  []func(protocol.SendResult, error)
+}
+
+// send is an app's request. What an app may ask for is decided here and nowhere else.
+type send struct {
+	app    string
+	params protocol.SendParams
+	reply  func(protocol.SendResult, error)
+}
+
+func (in send) apply(c *core) {
+	a := c.app(in.app)
+	if a == nil || a.lost {
+		return
+	}
+	if q := c.requests[in.params.ID]; q != nil && in.params.ID != "" {
+		c.again(a, q, in)
+		return
+	}
+	e, fault := c.permitted(a, in.params)
+	if fault != nil {
+		in.refuse(c, fault)
+		return
+	}
+	q := &request{app: a.id, event: e}
+	c.requests[e.ID] = q
+	c.post(a, q, in.reply)
+}
+
+func (in send) refuse(c *core, fault *protocol.Error) {
+	c.emit(reply{func() { in.reply(protocol.SendResult{}, fault) }})
+}
+
+// again is the same id once more: the first result, or, where the first answer of the hub was lost, the same event once
+// more (S12).
+func (c *core) again(a *app, q *request, in send) {
+	switch {
+	case q.app != a.id:
+		in.refuse(c, &protocol.Error{Code: protocol.CodeInvalidParams, Message: "This id was used by another app; leave id out or make a new one."})
+	case q.out:
+		q.waiters = append(q.waiters, in.reply)
+	case q.err != nil && q.err.Data != nil && q.err.Data.Unknown && c.sub != 0:
+		c.post(a, q, in.reply)
+	default:
+		c.emit(reply{func() { in.reply(q.answer()) }})
+	}
+}
+
+func (q *request) answer() (protocol.SendResult, error) {
+	if q.err != nil {
+		return protocol.SendResult{}, q.err
+	}
+	return *q.result, nil
+}
+
+// permitted checks a request and makes its event.
+func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *protocol.Error) {
+	fail := func(code int, sentence string) (*fhircast.Event, *protocol.Error) {
+		return nil, &protocol.Error{Code: code, Message: sentence}
+	}
+	event := fhircast.Name(p.Event)
+	switch {
+	case !a.MaySend:
+		return fail(protocol.CodeNotAllowed, "This app may follow but not send; say the key in hello, or ask the administrator for a rule that permits it.")
+	case c.sub == 0 || c.session == nil:
+		return nil, notConnected()
+	case a.paused:
+		return fail(protocol.CodeNotConnected, "This app is paused; resume it, then ask again.")
+	case !event.In(c.session.Send):
+		return fail(protocol.CodeNotAllowed, "The configuration does not permit this event; add it to hub.send.")
+	case c.session.Scopes != nil && !c.session.Scopes.Write(event):
+		return fail(protocol.CodeNotGranted, "The sign-in did not grant the write scope of this event.")
+	case a.inWork >= inFlight:
+		return fail(protocol.CodeBusy, "Too many requests at once; wait for an answer before the next.")
+	}
+	id := p.ID
+	if id == "" {
+		id = c.cfg.NewID()
+	}
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: c.now, Topic: c.session.Topic, Name: event, Context: p.Context, Version: p.Version})
+	if err == nil {
+		_, err = fhircast.Encode(e)
+	}
+	if err != nil {
+		return fail(protocol.CodeInvalidParams, "The event cannot be sent: "+err.Error()+".")
+	}
+	return e, nil
+}
+
+// post asks the hub. What was asked on one subscription is not waited for on the next (S12).
+func (c *core) post(a *app, q *request, reply func(protocol.SendResult, error)) {
+	q.gen, q.told, q.out, q.result, q.err = c.gen, a.told, true, nil, nil
+	q.echoed, q.accepted = false, false
+	q.waiters = append(q.waiters, reply)
+	a.inWork++
+	c.emit(publish{gen: c.gen, hub: c.session.Hub, event: q.event})
+}
+
+// published is the hub's answer to a request, or to a SyncError of ours, which nobody waits for.
+type published struct {
+	gen    int
+	id     string
+	status int
+	err    error
+}
+
+func (in published) apply(c *core) {
+	q := c.requests[in.id]
+	if q == nil || !q.out || q.gen != in.gen {
+		return
+	}
+	q.out = false
+	if a := c.app(q.app); a != nil {
+		a.inWork--
+	}
+	q.result, q.err = meaning(q.event.ID, in.status, in.err)
+	for _, waiter := range q.waiters {
+		c.emit(reply{func() { waiter(q.answer()) }})
+	}
+	q.waiters = nil
+	c.after(sentFor, func() {
+		if c.requests[in.id] == q && !q.out {
+			delete(c.requests, in.id)
+		}
+	})
+	if q.err == nil && !q.echoed && q.gen == c.gen {
+		q.accepted = true
+		c.after(echoWithin, func() { c.missed(q) })
+	}
+}
+
+// meaning is what a hub's answer means to the app that asked.
+func meaning(id string, status int, err error) (*protocol.SendResult, *protocol.Error) {
+	var unsent interface{ NotSent() bool }
+	switch {
+	case status >= 200 && status < 300:
+		return &protocol.SendResult{ID: id, Status: status}, nil
+	case status == 401:
+		return nil, &protocol.Error{Code: protocol.CodeSigninNeeded, Message: "The hub wants a new sign-in.", Data: &protocol.ErrorData{Status: status}}
+	case status != 0:
+		return nil, &protocol.Error{Code: protocol.CodeRefused, Message: "The hub refused the event.", Data: &protocol.ErrorData{Status: status}}
+	case errors.As(err, &unsent) && unsent.NotSent():
+		return nil, notConnected()
+	}
+	return nil, &protocol.Error{Code: protocol.CodeNotConnected, Message: "The hub's answer was lost: the event may have been taken or not. Send the same id again, or look at the context.",
+		Data: &protocol.ErrorData{Unknown: true}}
+}
+
+// missed is a request whose broadcast did not come, or that was rejected after all: what the hub says now goes to the
+// app that asked (S9).
+func (c *core) missed(q *request) {
+	if q.echoed || q.gen != c.gen || c.sub == 0 || !q.event.Name.Changes() {
+		return
+	}
+	q.echoed = true
+	c.forceReading(q.app)
+}
+
+// echo marks the request that an event confirms.
+func (c *core) echo(e *fhircast.Event) {
+	if q := c.requests[e.ID]; q != nil && q.event.Name.Is(e.Name) {
+		q.echoed = true
+	}
+}
+
+// forgetEchoes is the end of a session or subscription: whatever was asked is decided by the next reading.
+func (c *core) forgetEchoes() {
+	for _, q := range c.requests {
+		q.echoed = true
+	}
+}

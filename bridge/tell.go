@@ -1,0 +1,301 @@
+package bridge
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// alias stands for the topic in what apps get: the real one opens doors.
+const alias = "castray"
+
+// tellEvent queues an event for an app. What is named becomes its belief when the event is written.
+func (c *core) tellEvent(a *app, e *fhircast.Event, what named, mark protocol.Mark, r *round) {
+	m := newMessage(e, what)
+	m.Params = c.line(e, mark)
+	c.tell(a, m, r)
+}
+
+func newMessage(e *fhircast.Event, what named) *message {
+	return &message{
+		Message: Message{Method: protocol.MethodEvent},
+		what:    what,
+		open:    e.Name.Resource() != "" && e.Name.Verb() == fhircast.Open,
+		close:   e.Name.Verb() == fhircast.Close,
+		change:  e.Name.Changes(),
+		within:  silentAfter,
+		bad:     protocol.OutcomeSilent,
+	}
+}
+
+// tellClear queues the wish that the app shows no patient.
+func (c *core) tellClear(a *app, why protocol.Reason, r *round) {
+	params, _ := json.Marshal(protocol.Clear{Reason: why})
+	m := &message{
+		Message: Message{Method: protocol.MethodClear, Params: params},
+		clear:   true,
+		change:  true,
+		within:  clearWithin,
+		bad:     protocol.OutcomeFailed,
+	}
+	c.tell(a, m, r)
+}
+
+// line remembers the last text made, for one event goes to many apps.
+type line struct {
+	event *fhircast.Event
+	mark  protocol.Mark
+	text  []byte
+}
+
+// line is an event as apps get it, made once for all who get the same.
+func (c *core) line(e *fhircast.Event, mark protocol.Mark) []byte {
+	if c.lastLine.event == e && c.lastLine.mark == mark {
+		return c.lastLine.text
+	}
+	text := ""
+	if mark != (protocol.Mark{}) {
+		b, _ := json.Marshal(mark)
+		text = string(b)
+	}
+	c.lastLine = line{e, mark, e.Relay(alias, text)}
+	return c.lastLine.text
+}
+
+// tell puts a message into the app's queue and starts the clock on its answer. A full queue cuts the app off: it finds
+// the context when it returns. No other app notices (S10).
+func (c *core) tell(a *app, m *message, r *round) {
+	if len(a.queue) >= queueMessages || a.bytes+len(m.Params) > queueBytes {
+		c.lose(a, "cut off: it did not read what it was sent")
+		return
+	}
+	c.seq++
+	m.seq, m.round = c.seq, r
+	if m.change {
+		a.told++
+		a.outdate(r)
+		a.set(protocol.OutcomePending, "", c.now)
+		c.after(c.cfg.AnswerWithin, func() {}) // pending looks worse from then on
+	}
+	m.Answer = a.Answers && (r != nil || m.change)
+	switch {
+	case m.Answer:
+		c.after(m.within, func() { c.overdue(a, m) })
+		if r != nil {
+			r.waiting[m] = a
+		}
+	case r != nil:
+		r.sent = true
+	}
+	a.queue = append(a.queue, m)
+	a.bytes += len(m.Params)
+	c.next(a)
+}
+
+// outdate marks what the app was told before as history: an answer to it is late and changes no row. Messages of the
+// same round stand beside each other.
+func (a *app) outdate(r *round) {
+	old := func(m *message) {
+		if m.change && (r == nil || m.round != r) {
+			m.old = true
+		}
+	}
+	for seq, m := range a.unread {
+		if old(m); m.old {
+			delete(a.unread, seq) // its answer is only counted
+		}
+	}
+	for _, m := range a.queue {
+		old(m)
+	}
+	if a.writing != nil {
+		old(a.writing)
+	}
+}
+
+// next hands the oldest message to the app's writer, one at a time.
+func (c *core) next(a *app) {
+	if a.writing != nil || len(a.queue) == 0 || a.lost {
+		return
+	}
+	a.writing = a.queue[0]
+	a.queue = slices.Delete(a.queue, 0, 1)
+	a.bytes -= len(a.writing.Params)
+	c.emit(write{a.id, a.sink, a.writing.seq, a.writing.Message})
+}
+
+// supersede takes opens out of the queues that nobody has seen yet, for a newer change is here. Nothing else ever is.
+func (c *core) supersede() {
+	for _, a := range c.apps {
+		a.queue = slices.DeleteFunc(a.queue, func(m *message) bool {
+			if m.open {
+				c.counters.Superseded++
+				a.bytes -= len(m.Params)
+				m.done = true
+			}
+			return m.open
+		})
+	}
+}
+
+// written is the writer's report.
+type written struct {
+	app string
+	seq int
+	err error
+}
+
+func (in written) apply(c *core) {
+	a := c.app(in.app)
+	if a == nil || a.writing == nil || a.writing.seq != in.seq {
+		return
+	}
+	m := a.writing
+	a.writing = nil
+	if in.err != nil {
+		c.lose(a, "cut off: it could not be written to")
+		return
+	}
+	a.lastWritten = m.seq
+	if !m.clear {
+		a.believes = m.after(a.believes)
+		if m.open {
+			a.clearTold = false
+		}
+	}
+	switch {
+	case m.answered || m.old: // answered before the writer came back, or of no interest any more
+	case m.Answer:
+		a.unread[m.seq] = m
+	default:
+		a.clearTold = a.clearTold || m.clear
+		c.outcome(a, m, protocol.OutcomeSent, "")
+	}
+	c.next(a)
+	c.checkClearing()
+}
+
+// answered is what an app said to a message.
+type answered struct {
+	app    string
+	seq    int
+	status int // as in HTTP; 0 = an error, or no sense
+}
+
+func (in answered) apply(c *core) {
+	a := c.app(in.app)
+	if a == nil {
+		return
+	}
+	m := a.unread[in.seq]
+	if m == nil && a.writing != nil && a.writing.seq == in.seq {
+		m = a.writing
+	}
+	if m == nil || m.answered {
+		c.counters.LateAnswers++
+		return
+	}
+	m.answered = true
+	delete(a.unread, in.seq)
+	o, why := m.meaning(in.status)
+	if m.clear && o == protocol.OutcomeCleared && (a.lastWritten <= m.seq) {
+		a.believes, a.clearTold = noPatient, false
+	}
+	if m.old {
+		c.counters.LateAnswers++
+		m.done = true
+		c.result(a, m, o)
+		c.checkClearing()
+		return
+	}
+	if m.done {
+		c.counters.LateAnswers++
+	}
+	c.outcome(a, m, o, why)
+	c.checkClearing()
+}
+
+// meaning is what an answer says: DESIGN 2, "What an app may answer".
+func (m *message) meaning(status int) (o protocol.Outcome, problem string) {
+	switch {
+	case m.clear && status >= 200 && status < 300 && status != 202:
+		return protocol.OutcomeCleared, ""
+	case status == 202:
+		return protocol.OutcomeSent, ""
+	case m.clear:
+		return protocol.OutcomeFailed, problemClearFailed
+	case status >= 200 && status < 300:
+		return protocol.OutcomeAcknowledged, ""
+	case status >= 400 && status < 500:
+		return protocol.OutcomeRefused, ""
+	}
+	return protocol.OutcomeFailed, ""
+}
+
+// overdue is the end of waiting for an answer: 8 s for an event, 2 s for a clear. A late answer still mends it.
+func (c *core) overdue(a *app, m *message) {
+	if !m.change {
+		delete(a.unread, m.seq)
+	}
+	if m.done || m.answered || m.old || c.app(a.id) != a || a.lost {
+		return
+	}
+	why := ""
+	if m.clear {
+		why = problemClearFailed
+	}
+	c.outcome(a, m, m.bad, why)
+	c.checkClearing()
+}
+
+// outcome ends a message: the app's row and the round take what came of it.
+func (c *core) outcome(a *app, m *message, o protocol.Outcome, why string) {
+	m.done = true
+	if m.change && !m.old {
+		switch {
+		case a.busy() && !o.Worse(protocol.OutcomePending):
+			// Of two messages one is well; the row waits for the other.
+		case a.outcome == protocol.OutcomePending || o.Worse(a.outcome) || m.answered:
+			a.set(o, why, c.now)
+		}
+	}
+	c.result(a, m, o)
+}
+
+// busy tells whether something about the current context is still on its way to the app or back.
+func (a *app) busy() bool {
+	open := func(m *message) bool { return m.change && !m.old && !m.done }
+	if a.writing != nil && open(a.writing) {
+		return true
+	}
+	for _, m := range a.unread {
+		if open(m) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.queue, open)
+}
+
+func (a *app) set(o protocol.Outcome, why string, now time.Time) {
+	a.outcome, a.why, a.at = o, why, now
+}
+
+// withhold is S9: the echo of an app's own request is kept from it if nothing else was delivered to it since it asked, and
+// if it has answered all that was delivered before: an app that has not read what it was sent before it asked would
+// otherwise end on that, while we believe it at its own request.
+func (c *core) withhold(a *app, e *fhircast.Event) bool {
+	q := c.requests[e.ID]
+	return q != nil && q.app == a.id && q.gen == c.gen && q.event.Name.Is(e.Name) && q.told == a.told &&
+		len(a.queue) == 0 && a.writing == nil && len(a.unread) == 0
+}
+
+// follows is an app whose echo is withheld: it is where the event is, and counts as agreed.
+func (c *core) follows(a *app, e *fhircast.Event, what named) {
+	c.seq++
+	m := newMessage(e, what)
+	a.believes, a.clearTold, a.lastWritten = m.after(a.believes), false, c.seq
+	a.set(protocol.OutcomeAcknowledged, "", c.now)
+}
