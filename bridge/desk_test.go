@@ -262,9 +262,12 @@ func inWords(m Message) string {
 	}
 	var marked struct{ Castray protocol.Mark }
 	_ = json.Unmarshal(m.Params, &marked)
-	for flag, on := range map[string]bool{"/replay": marked.Castray.Replay, "/derived": marked.Castray.Derived, "/snapshot": marked.Castray.Snapshot} {
-		if on {
-			word += flag
+	for _, m := range []struct {
+		flag string
+		on   bool
+	}{{"/replay", marked.Castray.Replay}, {"/derived", marked.Castray.Derived}, {"/snapshot", marked.Castray.Snapshot}} {
+		if m.on {
+			word += m.flag
 		}
 	}
 	return word

@@ -408,7 +408,7 @@ func TestS13_AfterHelloTheAppIsBroughtToTheContext(t *testing.T) {
 		d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
 		d.wantNews("a study", d.attach("second", "", &fakeApp{status: 200}), "ImagingStudy-open:s1/replay")
 		got := d.attach("third", "Patient-open", &fakeApp{status: 200})
-		d.wantNews("its patient", got, flags("Patient-open:p1", got.params[0]))
+		d.wantNews("its patient", got, "Patient-open:p1/replay/derived")
 		if !strings.Contains(got.params[0], `"id":"1"`) || !strings.Contains(got.params[0], `"replay":true`) || !strings.Contains(got.params[0], `"derived":true`) {
 			t.Errorf("told %s", got.params[0])
 		}
@@ -419,11 +419,6 @@ func TestS13_AfterHelloTheAppIsBroughtToTheContext(t *testing.T) {
 		d.relay.Subscribe(got.id, fhircast.Names([]string{"ImagingStudy-open"}))
 		d.wantPhase(protocol.PhaseInSync)
 	})
-}
-
-// flags appends the marks in the order that inWords happened to print.
-func flags(word, params string) string {
-	return inWords(Message{Method: protocol.MethodEvent, Params: []byte(params)})
 }
 
 func TestS14_ATestHubDrivesNoAdapterThatDoesNotSayTest(t *testing.T) {
