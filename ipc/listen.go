@@ -86,17 +86,14 @@ func (l *Listener) admit(raw net.Conn) *Conn {
 		err = admit(l.us, peer)
 	}
 	if err != nil {
-		l.turnAway(raw, peer, "a peer was turned away", "error", err)
+		l.turnAway(raw, peer, nil, "a peer was turned away", "error", err)
 		return nil
 	}
 	select {
 	case l.places <- struct{}{}:
 	default:
-		sorry := writer{conn: raw}
-		body, _ := json.Marshal(&protocol.Error{Code: protocol.CodeBusy, Message: "64 connections are open: close one that is not used"})
-		// A new connection has room for one line, so this cannot hold up the others.
-		_ = sorry.line(head{answer: json.RawMessage("null"), failed: true}, body)
-		l.turnAway(raw, peer, "an app was turned away, 64 are connected")
+		full := &protocol.Error{Code: protocol.CodeBusy, Message: "64 connections are open: close one that is not used"}
+		l.turnAway(raw, peer, full, "an app was turned away, 64 are connected")
 		return nil
 	}
 	conn := newConn(raw, peer, newLimits())
@@ -104,8 +101,13 @@ func (l *Listener) admit(raw net.Conn) *Conn {
 	return conn
 }
 
-func (l *Listener) turnAway(raw net.Conn, peer Peer, message string, facts ...any) {
+// turnAway closes the connection of a peer, which is told farewell unless that is nil.
+func (l *Listener) turnAway(raw net.Conn, peer Peer, farewell *protocol.Error, message string, facts ...any) {
 	l.refused.Add(1)
+	if body, err := json.Marshal(farewell); err == nil && farewell != nil {
+		// A new connection has room for one line, so this holds up nobody; and whether it arrives is the peer's concern.
+		_ = (&writer{conn: raw}).line(head{answer: json.RawMessage("null"), failed: true}, body)
+	}
 	raw.Close()
 	peer.Release()
 	l.log().Warn(message, append(facts, "user", peer.User, "session", peer.Session, "pid", peer.PID)...)

@@ -60,20 +60,7 @@ func (p *parser) members(line []byte) (m message, _ *protocol.Error) {
 	case first.Kind() != '{':
 		return m, invalid("a message is an object")
 	}
-	for p.dec.PeekKind() == '"' {
-		token, err := p.dec.ReadToken()
-		if err != nil {
-			return m, notJSON
-		}
-		member := m.member(token.String())
-		value, err := p.dec.ReadValue()
-		if err != nil {
-			return m, notJSON
-		}
-		end := p.dec.InputOffset()
-		*member = line[end-int64(len(value)) : end : end]
-	}
-	if _, err := p.dec.ReadToken(); err != nil {
+	if cut(p.dec, line, m.member) != nil {
 		return m, notJSON
 	}
 	if _, err := p.dec.ReadToken(); !errors.Is(err, io.EOF) {
@@ -82,9 +69,37 @@ func (p *parser) members(line []byte) (m message, _ *protocol.Error) {
 	return m, nil
 }
 
+// cut reads the members of an object, whose brace is read, up to its end. Each value is put where member says, if it
+// says, in the memory of the line.
+func cut(dec *jsontext.Decoder, line []byte, member func(name []byte) *json.RawMessage) error {
+	for dec.PeekKind() == '"' {
+		quoted, err := dec.ReadValue() // a token would cost an allocation
+		if err != nil {
+			return err
+		}
+		name := quoted[1 : len(quoted)-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			if name, err = jsontext.AppendUnquote(nil, quoted); err != nil {
+				return err
+			}
+		}
+		to := member(name)
+		value, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		if to != nil {
+			end := dec.InputOffset()
+			*to = line[end-int64(len(value)) : end : end]
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
 // member is where a value goes; those that JSON-RPC does not know go nowhere.
-func (m *message) member(name string) *json.RawMessage {
-	switch name {
+func (m *message) member(name []byte) *json.RawMessage {
+	switch string(name) {
 	case "jsonrpc":
 		return &m.version
 	case "id":
@@ -98,7 +113,7 @@ func (m *message) member(name string) *json.RawMessage {
 	case "error":
 		return &m.err
 	}
-	return new(json.RawMessage)
+	return nil
 }
 
 // checked judges the members of a message by JSON-RPC 2.0, 4 and 5. A null error beside a result, as JSON-RPC 1.0

@@ -16,6 +16,7 @@ func TestParse(t *testing.T) {
 	}{
 		{"a request", `{"jsonrpc":"2.0","id":1,"method":"status"}`, 0, "1"},
 		{"a request with a text id", `{"jsonrpc":"2.0","id":"a","method":"status","params":{}}`, 0, `"a"`},
+		{"a name with an escape", `{"jsonrpc":"2.0","i\u0064":1,"method":"x"}`, 0, "1"},
 		{"a notification", `{"jsonrpc":"2.0","method":"x","params":{}}`, 0, ""},
 		{"an unknown member is ignored", `{"jsonrpc":"2.0","id":1,"method":"x","trace":[1]}`, 0, "1"},
 		{"an answer", `{"jsonrpc":"2.0","id":1,"result":null}`, 0, "1"},
