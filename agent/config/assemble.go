@@ -1,0 +1,251 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// A builder makes one Config of what all sources said. It does no I/O.
+type builder struct {
+	index    *keyIndex
+	settings map[string]setting   // the strongest of each key
+	lists    map[string][]element // of the strongest source that has any
+	levels   map[string]level     // of that source, by list
+	out      Config
+	pointers []pointer
+	problems []string
+}
+
+// A pointer is a file that a setting points to.
+type pointer struct {
+	from, path, file string
+	token            bool
+}
+
+// assemble puts documents together, weakest first. A list of tables is taken whole from its strongest source, so that
+// the sites of a policy are all the sites there are.
+func assemble(index *keyIndex, docs []*document) (*Config, []pointer, error) {
+	b := &builder{index: index, settings: map[string]setting{}, lists: map[string][]element{}, levels: map[string]level{}}
+	for _, d := range docs {
+		b.problems = append(b.problems, d.problems...)
+		for path, s := range d.settings {
+			b.settings[path] = s
+		}
+		for name, elements := range d.lists {
+			b.lists[name], b.levels[name] = elements, d.level
+		}
+	}
+	if b.problems == nil { // what follows would only repeat them in other words
+		b.choose()
+		b.build()
+	}
+	if b.problems != nil {
+		return nil, nil, errors.New(strings.Join(b.problems, "\n"))
+	}
+	return &b.out, b.pointers, nil
+}
+
+func (b *builder) problem(from, path, what string) {
+	b.problems = append(b.problems, from+": "+path+": "+what)
+}
+
+func (b *builder) warn(from, path, what string) {
+	b.out.Warnings = append(b.out.Warnings, from+": "+path+": "+what)
+}
+
+// choose settles whether we sign in ([[site]]) or join a hub that needs no sign-in ([hub] url, topic). Of two sources
+// the stronger is meant, so a file given with --config works on a machine that has sites. One source cannot mean both.
+func (b *builder) choose() {
+	var joins []string
+	strongest := byDefault
+	for _, path := range []string{"hub.url", "hub.topic", "hub.token_file"} {
+		if s, ok := b.settings[path]; ok && s.value != "" {
+			joins = append(joins, path)
+			strongest = max(strongest, s.level)
+		}
+	}
+	sites := b.lists["site"]
+	if len(sites) == 0 || len(joins) == 0 {
+		return
+	}
+	switch first := b.settings[joins[0]]; {
+	case strongest == b.levels["site"]:
+		b.problem(first.from, joins[0], "[hub] is joined without sign-in, so there can be no [[site]] (at "+sites[0].from+"); for one site write it under [site.hub]")
+	case strongest > b.levels["site"]:
+		b.warn(sites[0].from, "site", "without effect, since "+joins[0]+" at "+first.from+" is stronger")
+		b.lists["site"] = nil
+	default:
+		for _, path := range joins {
+			b.warn(b.settings[path].from, path, "without effect, since the [[site]] at "+sites[0].from+" is stronger")
+			delete(b.settings, path)
+		}
+	}
+}
+
+func (b *builder) build() {
+	c := &b.out
+	top := scope{b: b}
+	if len(b.lists["site"]) == 0 && (top.text("hub.url") != "" || top.text("hub.topic") != "" || top.text("hub.token_file") != "") {
+		c.Hub = b.hub(top, "hub.")
+	}
+	for i := range b.lists["site"] {
+		c.Sites = append(c.Sites, b.site(scope{b: b, element: &b.lists["site"][i]}))
+	}
+	c.Local.AnswerWithin = top.value("local.answer_within").(time.Duration)
+	c.Local.UnknownApps = top.text("local.unknown_apps")
+	c.Log.Level.UnmarshalText([]byte(top.text("log.level"))) // the table allows slog's own words only
+	b.checkUnbuilt()
+	b.listOrigins()
+}
+
+// A scope looks settings up: in one element of a list, or in the tables there is one of.
+type scope struct {
+	b       *builder
+	element *element
+}
+
+// get finds the strongest setting of a key. What a [site.hub] does not say, or a stronger source says of [hub], comes
+// from [hub]: a policy about the hub holds at every site.
+func (s scope) get(path string) setting {
+	k := s.b.index.keys[path]
+	def, err := k.parse(k.def)
+	if err != nil {
+		panic("config: the default of " + path + " is none: " + err.Error())
+	}
+	found := setting{value: def, from: "default"}
+	if s.element == nil {
+		if given, ok := s.b.settings[path]; ok {
+			return given
+		}
+		return found
+	}
+	if below, ok := strings.CutPrefix(path, subHub+"."); ok && below != "url" && below != "topic" && below != "token_file" {
+		found = scope{b: s.b}.get("hub." + below)
+	}
+	if given, ok := s.element.settings[path]; ok && given.level >= found.level {
+		return given
+	}
+	return found
+}
+
+func (s scope) value(path string) any   { return s.get(path).value }
+func (s scope) text(path string) string { return s.value(path).(string) }
+func (s scope) texts(path string) []string {
+	return slices.Clone(s.value(path).([]string))
+}
+
+// where is the place to complain about a key: its own, or that of the [[site]] that lacks it.
+func (s scope) where(path string) string {
+	from := s.get(path).from
+	if from == "default" && s.element != nil {
+		return s.element.from
+	}
+	return from
+}
+
+// file is the value of a key that names a file, which will be looked at.
+func (s scope) file(path string) string {
+	name := s.text(path)
+	p := pointer{s.where(path), path, name, strings.HasSuffix(path, "token_file")}
+	if name != "" && !slices.ContainsFunc(s.b.pointers, func(o pointer) bool { return o.from == p.from && o.file == p.file }) {
+		s.b.pointers = append(s.b.pointers, p)
+	}
+	return name
+}
+
+// names are event names as FHIRcast 3.0.0 spells them, each once.
+func (s scope) names(path string) []fhircast.Name {
+	var names []fhircast.Name
+	for _, entry := range s.texts(path) {
+		if n := fhircast.Name(entry).Canonical(); !n.In(names) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// hub reads [hub] (at "hub.") or [site.hub] (at "site.hub.").
+func (b *builder) hub(s scope, at string) Hub {
+	h := Hub{
+		URL:       s.text(at + "url"),
+		Topic:     fhircast.Secret(s.text(at + "topic")),
+		TokenFile: s.file(at + "token_file"),
+		CAFile:    s.file(at + "ca_file"),
+		Name:      s.text(at + "name"),
+		Events:    s.names(at + "events"),
+		Send:      s.names(at + "send"),
+		Test:      s.value(at + "test").(bool),
+	}
+	if h.URL != "" {
+		b.verify(s, at+"url", checkURL(h.URL, h.Test))
+	}
+	switch {
+	case at != "hub.":
+		if h.TokenFile != "" {
+			b.problem(s.where(at+"token_file"), at+"token_file", "a site's hub is spoken to with the sign-in of the site")
+		}
+	case h.URL == "":
+		b.problem(b.joinPlace(), at+"url", "is needed to join a hub without sign-in")
+	case h.Topic == "":
+		b.problem(b.joinPlace(), at+"topic", "is needed to join a hub without sign-in; to sign in, write a [[site]] instead")
+	}
+	return h
+}
+
+// joinPlace is where a source began to tell of a hub without sign-in.
+func (b *builder) joinPlace() string {
+	for _, path := range []string{"hub.url", "hub.topic", "hub.token_file"} {
+		if s, ok := b.settings[path]; ok && s.value != "" {
+			return s.from
+		}
+	}
+	return "default"
+}
+
+func (b *builder) verify(s scope, path string, err error) {
+	if err != nil {
+		b.problem(s.where(path), path, err.Error())
+	}
+}
+
+func (b *builder) site(s scope) Site {
+	site := Site{
+		Name:     s.text("site.name"),
+		FHIRURL:  s.text("site.fhir_url"),
+		ClientID: s.text("site.client_id"),
+		Scopes:   s.texts("site.scopes"),
+		Redirect: s.text("site.redirect"),
+		CAFile:   s.file("site.ca_file"),
+		Hub:      b.hub(s, subHub+"."),
+	}
+	if site.FHIRURL == "" {
+		b.problem(s.where("site.fhir_url"), "site.fhir_url", "is needed")
+		return site
+	}
+	if err := checkBase(site.FHIRURL, site.Hub.Test); err != nil {
+		b.verify(s, "site.fhir_url", err)
+		return site
+	}
+	if site.ClientID == "" {
+		b.problem(s.where("site.client_id"), "site.client_id", "is needed")
+	}
+	if site.Name == "" {
+		if u, err := url.Parse(site.FHIRURL); err == nil {
+			site.Name = u.Hostname()
+		}
+	}
+	for _, other := range b.out.Sites {
+		switch {
+		case sameBase(other.FHIRURL) == sameBase(site.FHIRURL):
+			b.problem(s.where("site.fhir_url"), "site.fhir_url", "another [[site]] has this address")
+		case strings.EqualFold(other.Name, site.Name):
+			b.problem(s.where("site.name"), "site.name", "another [[site]] has this name")
+		}
+	}
+	return site
+}

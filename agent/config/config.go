@@ -1,0 +1,98 @@
+package config
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// A Config is what this version of Castray is set to. It holds only what takes effect; keys of the table that are not
+// here are checked while loading, and refused or warned about where they would have asked for something.
+type Config struct {
+	// Sites are the places to sign in to; none when Hub is to be joined without sign-in.
+	Sites []Site
+	// Hub has a URL and a topic when it is to be joined without sign-in, and is zero otherwise.
+	Hub Hub
+	// Local is the side that local apps see.
+	Local struct {
+		AnswerWithin time.Duration // more than 0, at most 900 ms
+		UnknownApps  string        // "allow": may follow, not send; "deny": refused
+	}
+	Log struct{ Level slog.Level }
+
+	// Warnings are sentences about settings that have no effect, each with its place.
+	Warnings []string
+
+	origins []Origin
+}
+
+// A Site is a FHIR server to sign in to. Names and addresses of sites are unique, addresses also when written
+// differently (case of the host, default port, one trailing slash).
+type Site struct {
+	Name     string // never empty
+	FHIRURL  string // as written, since servers compare it byte for byte
+	ClientID string
+	Scopes   []string // as configured; see Scopes for what to ask for
+	Redirect string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"
+	CAFile   string   // "" is the system's authorities alone
+	// Hub is what [site.hub] and [hub] say. URL and Topic serve where the sign-in gives none; there is never a TokenFile.
+	Hub Hub
+}
+
+// A Hub is how to speak with a FHIRcast hub.
+type Hub struct {
+	URL       string
+	Topic     fhircast.Secret
+	TokenFile string // see Token
+	CAFile    string // "" is the system's authorities alone
+	Name      string // with placeholders; see SubscriberName
+	Events    []fhircast.Name
+	Send      []fhircast.Name
+	Test      bool // views say TEST
+}
+
+// SubscriberName is Name with {host} and {user} filled in, for subscriber.name (FHIRcast 3.0.0, 2.4.1).
+func (h Hub) SubscriberName(host, user string) string { return fill(h.Name, host, user) }
+
+func fill(name, host, user string) string {
+	return strings.NewReplacer("{host}", host, "{user}", user).Replace(name)
+}
+
+// Token reads TokenFile, "" if there is none. A file that others may read is refused. It reads anew each time, since an
+// administrator may replace the token while we run.
+func (h Hub) Token() (fhircast.Secret, error) {
+	if h.TokenFile == "" {
+		return "", nil
+	}
+	return readToken(h.TokenFile)
+}
+
+// Scopes is what to ask for at a sign-in to the site: its own scopes, the reading of each event and of SyncError, and
+// the writing of what apps may send. `launch`, for an EHR launch, is left to the one who knows of the launch.
+func Scopes(s Site) []string {
+	var asked []string
+	seen := map[string]bool{}
+	add := func(scope string) {
+		if !seen[scope] {
+			seen[scope] = true
+			asked = append(asked, scope)
+		}
+	}
+	for _, scope := range s.Scopes {
+		add(scope)
+	}
+	for _, event := range s.Hub.Events {
+		if !event.Is(fhircast.SyncError) { // asked for below, with the right to send it
+			add(fhircast.Scope{Event: event, Read: true}.String())
+		}
+	}
+	add(fhircast.Scope{Event: fhircast.SyncError, Read: true, Write: true}.String())
+	for _, event := range s.Hub.Send {
+		if !event.Is(fhircast.SyncError) {
+			add(fhircast.Scope{Event: event, Write: true}.String())
+		}
+	}
+	return asked
+}

@@ -1,0 +1,148 @@
+package config
+
+// A table is a TOML table, or a list of them, with its keys.
+type table struct {
+	name  string
+	list  bool // written [[name]], one for each
+	help  string
+	state state
+	keys  []key
+}
+
+// tables is the one table of keys. Everything that is said about configuration anywhere comes from here.
+var tables = []table{
+	{name: "site", list: true,
+		help: "A place to sign in to: one FHIR server and the hub it names. One or more; each FHIR address once. Only sites named here can be launched. " +
+			"What `[site.hub]` says holds for that site and has the same keys as `[hub]`; `url` and `topic` there serve where the sign-in gives none.",
+		keys: []key{
+			{name: "name", kind: text, sources: filesOrPolicy, check: checkLabel,
+				help: "How people call it: the tray shows it, `castray login --site` takes it. Default: the host of `fhir_url`."},
+			{name: "fhir_url", kind: text, sources: filesOrPolicy,
+				help: "Base address of the FHIR server. Needed."},
+			{name: "client_id", kind: text, sources: filesOrPolicy, check: checkLabel,
+				help: "The name under which Castray is registered there. Needed."},
+			{name: "auth", kind: text, def: "public", words: []string{"public", "secret", "private_key_jwt"}, sources: filesOrPolicy, state: refused,
+				help: "How Castray proves itself to the token endpoint."},
+			{name: "scopes", kind: list, def: "openid,fhirUser,offline_access", sources: filesOrPolicy, check: checkScopes,
+				help: "Asked for at sign-in. Added to these: `fhircast/<event>.read` for each of `hub.events`, `fhircast/SyncError.*`, " +
+					"`fhircast/<event>.write` for each of `hub.send`, and `launch` when an EHR launches us."},
+			{name: "redirect", kind: text, def: "loopback", sources: filesOrPolicy, check: checkRedirect,
+				help: "Where the browser comes back to: `loopback` (`http://127.0.0.1:PORT/callback`, any port), `loopback:17321,17322` (the first of these ports " +
+					"that is free), or `io.github.castray://callback` (not on macOS; not in this version)."},
+			{name: "ca_file", kind: file, sources: filesOrPolicy,
+				help: "PEM file of authorities to trust for this site, besides the system's."},
+		}},
+
+	{name: "hub",
+		help: "The FHIRcast hub. With `url` and `topic` it is a hub without sign-in, and there can be no `[[site]]`. Otherwise what it says holds for every site.",
+		keys: []key{
+			{name: "url", kind: text, sources: anywhere,
+				help: "Address of the hub."},
+			{name: "topic", kind: text, sources: filesOnly, secret: true, check: checkTopic,
+				help: "The session to join. Whoever knows it can listen, so only a file that nobody else may read can hold it."},
+			{name: "token_file", kind: file, sources: anywhere,
+				help: "File that holds a bearer token, if that hub wants one; nobody else may read it. Not for a site, which uses its sign-in."},
+			{name: "ca_file", kind: file, sources: anywhere,
+				help: "PEM file of authorities to trust for the hub, besides the system's."},
+			{name: "name", kind: text, def: "Castray on {host}", sources: anywhere, check: checkName,
+				help: "Who we are to the hub (`subscriber.name`). `{host}` and `{user}` are filled in."},
+			{name: "channel", kind: text, def: "websocket", words: []string{"websocket", "webhook"}, sources: anywhere, state: refused,
+				help: "How the hub reaches us. `webhook` is for a hub on this host that offers nothing else."},
+			{name: "preset", kind: text, words: []string{"", "ihe-ira"}, sources: anywhere, state: refused,
+				help: "A named set of hub settings."},
+			{name: "events", kind: list, sources: anywhere, check: checkAsked,
+				def: "Patient-open,Patient-close,Encounter-open,Encounter-close,ImagingStudy-open,ImagingStudy-close," +
+					"DiagnosticReport-open,DiagnosticReport-close,Home-open,UserLogout,UserHibernate",
+				help: "Events to ask for. SyncError is always asked for."},
+			{name: "send", kind: list, def: "Patient-open,Patient-close,ImagingStudy-open,ImagingStudy-close", sources: anywhere, check: checkEvents,
+				help: "Events that apps may send through us."},
+			{name: "quirks", kind: list, sources: anywhere, state: refused,
+				help: "Named deviations of a known hub that we go along with."},
+			{name: "test", kind: yesNo, def: "false", sources: anywhere,
+				help: "A test hub: every view says TEST, no production adapter is driven, and plain http is allowed to an IP address of this machine."},
+		}},
+
+	{name: "local",
+		help: "The side that local apps see.",
+		keys: []key{
+			{name: "answer_within", kind: period, def: "800ms", sources: anywhere, check: checkAnswerWithin,
+				help: "How long apps may take before the hub is answered without them. More than 0, at most 900ms."},
+			{name: "websocket", kind: yesNo, def: "false", sources: anywhere, state: ignored,
+				help: "Offer the local protocol on a loopback WebSocket too."},
+			{name: "websocket_port", kind: number, def: "0", sources: anywhere, state: ignored, check: checkPort,
+				help: "Its port; 0 takes any."},
+			{name: "origins", kind: list, sources: anywhere, state: ignored, check: checkOrigins,
+				help: "Web pages that may use it, such as `https://viewer.example.org`."},
+			{name: "endpoint", kind: yesNo, def: "false", sources: anywhere, state: ignored,
+				help: "Offer a local FHIRcast endpoint to apps that speak FHIRcast themselves."},
+			{name: "unknown_apps", kind: text, def: "allow", words: []string{"allow", "ask", "deny"}, sources: anywhere, state: refused, also: []string{"deny"},
+				help: "Apps that no `[[app]]` names: `allow` lets them follow but not send, `deny` refuses them, `ask` asks the user."},
+		}},
+
+	{name: "app", list: true, state: refused,
+		help: "A rule for one local app, recognised by its executable and never by its name alone.",
+		keys: []key{
+			{name: "name", kind: text, sources: filesOrPolicy, check: checkLabel, help: "The rule's label."},
+			{name: "exe", kind: file, sources: filesOrPolicy, help: "Path of the executable."},
+			{name: "sha256", kind: text, sources: filesOrPolicy, check: checkSHA256, help: "Its SHA-256, in hex."},
+			{name: "signer", kind: text, sources: filesOrPolicy, check: checkLabel, help: "Who signed it."},
+			{name: "events", kind: list, sources: filesOrPolicy, check: checkEvents, help: "Events it may see; empty: all."},
+			{name: "send", kind: list, sources: filesOrPolicy, check: checkEvents, help: "Events it may send."},
+			{name: "required", kind: text, def: "connected", words: []string{"connected", "always", "never"}, sources: filesOrPolicy,
+				help: "When it counts for the answer to the hub."},
+			{name: "on_loss", kind: text, def: "mark", words: []string{"mark", "clear"}, sources: filesOrPolicy,
+				help: "What happens to it when the hub is lost for longer than 10 s: say so, or clear it."},
+			{name: "control", kind: yesNo, def: "false", sources: filesOrPolicy, help: "May do what the tray menu does."},
+		}},
+
+	{name: "adapter", list: true, state: refused,
+		help: "An unmodified app that Castray drives through the interface it already has.",
+		keys: []key{
+			{name: "name", kind: text, sources: filesOrPolicy, check: checkLabel, help: "Its label."},
+			{name: "profile", kind: text, sources: filesOrPolicy, check: checkLabel, help: "The profile that tells how."},
+			{name: "enabled", kind: yesNo, def: "true", sources: filesOrPolicy, help: "Whether it is driven."},
+			{name: "test", kind: yesNo, def: "false", sources: filesOrPolicy, help: "Whether a test hub may drive it."},
+			{name: "on_loss", kind: text, def: "mark", words: []string{"mark", "clear"}, sources: filesOrPolicy,
+				help: "What happens to it when the hub is lost for longer than 10 s: say so, or clear it."},
+			{name: "required", kind: text, def: "connected", words: []string{"connected", "always", "never"}, sources: filesOrPolicy,
+				help: "When it counts for the answer to the hub."},
+		}},
+
+	{name: "launch",
+		help: "Launches that come from outside.",
+		keys: []key{
+			{name: "port", kind: number, def: "0", sources: anywhere, state: ignored, check: checkPort,
+				help: "Port of the loopback `GET /launch`; 0 is off."},
+			{name: "scheme", kind: yesNo, def: "true", sources: anywhere, state: ignored, also: []string{"false"},
+				help: "Take `castray://launch?iss=..&launch=..`."},
+			{name: "hub_handover", kind: yesNo, def: "false", sources: anywhere, state: ignored,
+				help: "Take a hub and a topic from outside; asks in the tray each time."},
+		}},
+
+	{name: "ui",
+		help: "What people see.",
+		keys: []key{
+			{name: "patient", kind: text, def: "masked", words: []string{"none", "masked", "full"}, sources: anywhere, state: ignored, also: []string{"none"},
+				help: "The patient's line in the menu."},
+			{name: "language", kind: text, def: "en", sources: anywhere, state: ignored, check: checkLanguage,
+				help: "Language of menus and sentences."},
+		}},
+
+	{name: "session",
+		help: "Signed-in sessions.",
+		keys: []key{
+			{name: "shared", kind: yesNo, def: "false", sources: anywhere, state: refused,
+				help: "A workstation whose account several people use: nothing is kept, everything is wiped at lock and sign-out."},
+			{name: "memory_only", kind: text, def: "allow", words: []string{"allow", "refuse"}, sources: anywhere, state: refused,
+				help: "Whether to sign in where no keychain can keep the sign-in."},
+		}},
+
+	{name: "log",
+		help: "What is written down. Never patients, never secrets.",
+		keys: []key{
+			{name: "level", kind: text, def: "info", words: []string{"debug", "info", "warn", "error"}, sources: anywhere,
+				help: "The least important thing that is logged."},
+			{name: "dir", kind: file, sources: anywhere, state: ignored,
+				help: "Folder of the log files."},
+		}},
+}
