@@ -4,9 +4,8 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the generated pages in docs/ instead of comparing them")
@@ -55,8 +54,21 @@ func comparePage(t *testing.T, file, page string) {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(onDisk), page); diff != "" {
-		t.Errorf("%s no longer tells what the tests say; run `make docs` and commit it. What changes (- on disk, + now):\n%s", file, diff)
+	if string(onDisk) != page {
+		was, is := firstDifference(string(onDisk), page)
+		t.Errorf("%s no longer tells what the tests say; run `make docs` and commit it. First difference, on disk and now:\n\t%s\n\t%s", file, was, is)
+	}
+}
+
+// firstDifference returns the first lines in which two texts differ.
+func firstDifference(a, b string) (string, string) {
+	for {
+		lineA, restA, _ := strings.Cut(a, "\n")
+		lineB, restB, _ := strings.Cut(b, "\n")
+		if lineA != lineB || restA == restB {
+			return lineA, lineB
+		}
+		a, b = restA, restB
 	}
 }
 
