@@ -22,18 +22,14 @@ type fhirServer struct {
 	grant func(token string) (scopes []string, ok bool)
 }
 
-// handler serves the paths that the outer mux leaves to it, with the prefix of the base still on.
+// handler serves everything below /fhir/.
 func (f *fhirServer) handler() http.Handler {
-	prefix := "/fhir"
-	if u, err := url.Parse(f.base); err == nil {
-		prefix = u.Path
-	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+prefix+"/metadata", f.metadata)
-	mux.HandleFunc("GET "+prefix+"/{kind}", f.search)
-	mux.HandleFunc("POST "+prefix+"/{kind}/_search", f.search)
-	mux.HandleFunc("GET "+prefix+"/{kind}/{id}", f.read)
-	mux.HandleFunc(prefix+"/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /fhir/metadata", f.metadata)
+	mux.HandleFunc("GET /fhir/{kind}", f.search)
+	mux.HandleFunc("POST /fhir/{kind}/_search", f.search)
+	mux.HandleFunc("GET /fhir/{kind}/{id}", f.read)
+	mux.HandleFunc("/fhir/", func(w http.ResponseWriter, r *http.Request) {
 		outcome(w, http.StatusNotFound, "not-supported", "this server offers read and search of "+strings.Join(f.kinds(), ", "))
 	})
 	return mux
