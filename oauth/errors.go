@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -152,7 +151,7 @@ func networkError(doing string, err error) error {
 	case errors.As(err, &invalid):
 		f.doing += "certificate not valid"
 		f.sentence = "The certificate of the sign-in server is not valid: check the clock of this computer, then tell your administrator."
-	case errors.As(err, &record):
+	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		f.doing += "no TLS at this address"
 		f.sentence = "The sign-in server does not speak TLS: your administrator has to check fhir_url."
 	case errors.As(err, &dns):
@@ -176,10 +175,6 @@ func reason(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Op + " failed"
-	}
-	var u *url.Error
-	if errors.As(err, &u) && strings.Contains(u.Err.Error(), "protocol version") {
-		return "no common TLS version"
 	}
 	return "connection failed"
 }

@@ -3,8 +3,11 @@ package oauth_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"io"
 	"io/fs"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -29,13 +32,22 @@ type world struct {
 	hub   *hub
 }
 
+// signingKey is made once: under the race detector it takes half a second.
+var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
 // newWorld starts the servers over TLS. The "browser" follows redirects, which
 // with AutoApprove signs in.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{store: &store{items: map[string][]byte{}}, logs: new(lockedBuffer), hub: new(hub)}
+	w := &world{store: &store{items: map[string][]byte{}}, logs: &lockedBuffer{more: make(chan struct{}, 1)}, hub: new(hub)}
 	w.as = &oauthtest.Server{
-		ClientID: "castray", AutoApprove: true,
+		ClientID: "castray", AutoApprove: true, Key: signingKey(),
 		Users: []oauthtest.User{
 			{ID: "u1", Name: "R. Reader", FHIRUser: "Practitioner/reader"},
 			{ID: "u2", Name: "S. Second", FHIRUser: "Practitioner/second"},
@@ -198,13 +210,25 @@ func (s *store) all() string {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{}
+}
+
+// await returns when text is there; the test's timeout is the limit.
+func (b *lockedBuffer) await(text string) {
+	for !strings.Contains(b.String(), text) {
+		<-b.more
+	}
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	select {
+	case b.more <- struct{}{}:
+	default:
+	}
 	return b.b.Write(p)
 }
 
@@ -235,3 +259,5 @@ func fetch(ctx context.Context, c *http.Client, address string, form url.Values)
 	b, err := io.ReadAll(resp.Body)
 	return string(b), err
 }
+
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }

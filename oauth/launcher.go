@@ -73,7 +73,7 @@ func (l *Launcher) SignIn(ctx context.Context) (*Session, error) {
 // the link themselves. It opens no browser. An attempt that was pending is
 // superseded: its Wait returns at once.
 func (l *Launcher) Start(ctx context.Context) (*Attempt, error) {
-	if err := l.Site.check(); err != nil {
+	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
 	meta, err := l.discovered(ctx)

@@ -57,8 +57,8 @@ type Store interface {
 // redirectPath is the path of every redirect URI that we register.
 const redirectPath = "/callback"
 
-// check names the first setting that cannot work.
-func (s Site) check() error {
+// Check names the first setting that cannot work. Nothing is asked of a server.
+func (s Site) Check() error {
 	if s.ClientID == "" {
 		return settingError("client_id", "is empty")
 	}

@@ -77,7 +77,7 @@ func (l *Launcher) session(w *web, ends saved) *Session {
 // session is returned with its stored Grant, its requests fail for now, and Run
 // tries on.
 func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
-	if err := l.Site.check(); err != nil {
+	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
 	w := newWeb(l.Site, l.HTTP)

@@ -58,11 +58,12 @@ type Server struct {
 	Extra map[string]any
 	// TokenLife of access tokens; 0 = 1 hour. CodeLife of codes; 0 = 1 minute.
 	TokenLife, CodeLife time.Duration
+	// Key signs id_tokens; nil = one of its own, made when first needed.
+	Key *rsa.PrivateKey
 
 	mu       sync.Mutex
 	faults   Faults
-	key      *rsa.PrivateKey
-	kid      string
+	kid      string // of Key, new for each
 	requests []Request
 	tickets  map[string]ticket // an authorization request on its way through the pages
 	codes    map[string]*code
@@ -240,6 +241,7 @@ func (s *Server) configuration(w http.ResponseWriter, r *http.Request, f Faults)
 			doc[name] = value
 		}
 	}
+	w.Header().Set("Cache-Control", "max-age=3600")
 	if f.ConfigurationStatus != 0 {
 		w.WriteHeader(f.ConfigurationStatus)
 		return

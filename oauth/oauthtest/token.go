@@ -260,19 +260,23 @@ func (s *Server) jwks(w http.ResponseWriter) {
 	}})
 }
 
-// signKey makes the key when it is first needed, and again after NewKey.
+// signKey makes the key when it is first needed, and again after NewKey. Called
+// with mu held.
 func (s *Server) signKey() (*rsa.PrivateKey, string) {
-	if s.key == nil {
-		s.key, s.kid = newKey(), unguessable()
+	if s.Key == nil {
+		s.Key, s.kid = newKey(), ""
 	}
-	return s.key, s.kid
+	if s.kid == "" {
+		s.kid = unguessable()
+	}
+	return s.Key, s.kid
 }
 
-// NewKey replaces the key that signs id_tokens.
+// NewKey replaces the key that signs id_tokens, as servers do now and then.
 func (s *Server) NewKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.key = nil
+	s.Key = nil
 }
 
 func newKey() *rsa.PrivateKey {
