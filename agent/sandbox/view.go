@@ -191,7 +191,10 @@ func newEntryView(e hub.Entry) entryView {
 	case "syncerror":
 		v.What, v.Mood = "the hub told the others: "+who+" "+e.Detail, "bad"
 	case "gone":
-		v.What, v.Mood = who+" is gone: "+e.Detail, "wait"
+		v.What, v.Mood = who+" is gone", "wait"
+		if e.Detail != "" {
+			v.What += ": " + e.Detail
+		}
 	default:
 		v.What, v.Mood = who+" sent what cannot be read", "bad"
 	}
