@@ -98,7 +98,7 @@ func TestTheSessionAsThePageTellsIt(t *testing.T) {
 				{What: "renewed", Subscriber: "viewer", At: day}, {What: "unreadable", At: day}, {What: "gone", Subscriber: "viewer", Detail: "has left", At: day},
 				{What: "gone", Subscriber: "worklist", At: day},
 			},
-			want: []string{"worklist is gone "+day.Local().Format(time.TimeOnly), "viewer is gone: has left", "a subscriber without a name sent what cannot be read", "viewer renewed",
+			want: []string{"worklist is gone " + day.Local().Format(time.TimeOnly), "viewer is gone: has left", "a subscriber without a name sent what cannot be read", "viewer renewed",
 				"the hub told the others: viewer refused to follow (409) Patient-open", "viewer: 409 refused Patient-open " + patient.ID[:8],
 				"happened Patient-open", "viewer subscribed"},
 			not: []string{patient.ID},
