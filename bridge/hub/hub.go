@@ -144,7 +144,8 @@ func (h *Hub) EndTopic(ctx context.Context, topic fhircast.Secret, reason string
 }
 
 // Close ends all sockets with 1001, without a denial: the sessions are kept. It returns when their goroutines have
-// ended, which takes up to 10 s with a peer that does not answer. Afterwards requests are answered 503.
+// ended, which takes up to 10 s with a peer that does not answer. Afterwards requests are answered 503. Call it before
+// the HTTP server is closed, which does not know of sockets.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	h.closed = true

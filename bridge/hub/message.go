@@ -8,7 +8,7 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// control is what a hub says on a socket besides events (FHIRcast 3.0.0, 2.4.3 and 2.4.4).
+// control is what a hub says on a socket besides events (FHIRcast 3.0.0, 2.4).
 type control struct {
 	Mode   string `json:"hub.mode"`
 	Topic  string `json:"hub.topic"`
@@ -38,7 +38,7 @@ func join(names []fhircast.Name) string {
 	return strings.Join(words, ",")
 }
 
-// configuration is the document of discovery (FHIRcast 3.0.0, 2.8).
+// configuration is the document of discovery (FHIRcast 3.0.0, 2.7).
 type configuration struct {
 	EventsSupported   []fhircast.Name `json:"eventsSupported"`
 	WebsocketSupport  bool            `json:"websocketSupport"` // deprecated, but a required field
@@ -57,7 +57,7 @@ func (h *Hub) configuration() configuration {
 	return c
 }
 
-// currentContext is the answer to Get Current Context (FHIRcast 3.0.0, 2.7): the context as it stood in the open. Without
+// currentContext is the answer to Get Current Context (FHIRcast 3.0.0, 2.9): the context as it stood in the open. Without
 // content sharing there is no version. With no context both members are empty.
 type currentContext struct {
 	Type    string          `json:"context.type"`

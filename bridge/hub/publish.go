@@ -100,7 +100,7 @@ func (h *Hub) check(e *fhircast.Event) error {
 	return nil
 }
 
-// getContext answers Get Current Context (FHIRcast 3.0.0, 2.7), to a token that may read the open that made it.
+// getContext answers Get Current Context (FHIRcast 3.0.0, 2.9), to a token that may read the open that made it.
 func (h *Hub) getContext(w http.ResponseWriter, r *http.Request, topic fhircast.Secret) error {
 	grant, err := h.authorize(r)
 	if err != nil {

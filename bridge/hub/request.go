@@ -58,7 +58,7 @@ func (h *Hub) route(w http.ResponseWriter, r *http.Request) error {
 	return h.getContext(w, r, fhircast.Secret(topic))
 }
 
-// post tells subscriptions from events by their Content-Type; both go to hub.url (FHIRcast 3.0.0, 2.4.1 and 2.6).
+// post tells subscriptions from events by their Content-Type; both go to hub.url (FHIRcast 3.0.0, 2.4 and 2.6).
 func (h *Hub) post(w http.ResponseWriter, r *http.Request) error {
 	grant, err := h.authorize(r)
 	if err != nil {
@@ -102,7 +102,7 @@ func (g Grant) mayUse(topic fhircast.Secret, s Session) error {
 	return refuse(403, "the token is not for this topic")
 }
 
-// parameters reads a form in which each stands once (FHIRcast 3.0.0, 2.4.1).
+// parameters reads a form in which each stands once (FHIRcast 3.0.0, 2.4).
 func parameters(body string) (map[string]string, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
@@ -134,7 +134,7 @@ func methodNotAllowed(w http.ResponseWriter, allowed string) error {
 	return refuse(405, "only %s here", allowed)
 }
 
-// reject answers in plain text, for developers (FHIRcast 3.0.0, 2.4.2).
+// reject answers in plain text, for developers (FHIRcast 3.0.0, 2.4).
 func reject(w http.ResponseWriter, err error) {
 	e, ok := errors.AsType[*StatusError](err)
 	if !ok {

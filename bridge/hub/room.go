@@ -29,7 +29,7 @@ type posted struct {
 }
 
 // admit tells a first event from a repeat, and refuses what is neither: an id belongs to one event for good (FHIRcast
-// 3.0.0, 2.5.1). Whoever does not know whether a request arrived sends it again with its id, but once something newer
+// 3.0.0, 2.5). Whoever does not know whether a request arrived sends it again with its id, but once something newer
 // has happened a repeat would take everybody back to an older context, so it is refused.
 func (r *room) admit(e *fhircast.Event) error {
 	sum := sha256.Sum256(e.Wire())

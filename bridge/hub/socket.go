@@ -29,9 +29,10 @@ func (h *Hub) endpoint(last string) fhircast.Secret {
 	return fhircast.Secret(u.JoinPath("ws", last).String())
 }
 
-// connect is the WebSocket of a subscription, which comes once and in time (FHIRcast 3.0.0, 2.4.3).
+// connect is the WebSocket of a subscription, which comes once and in time (FHIRcast 3.0.0, 2.4).
 func (h *Hub) connect(w http.ResponseWriter, r *http.Request, endpoint fhircast.Secret) error {
 	if !websocket.IsWebSocketUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
 		return refuse(426, "only a WebSocket here")
 	}
 	s, err := h.claim(endpoint)

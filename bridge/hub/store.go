@@ -67,7 +67,7 @@ type Session struct {
 }
 
 // after is the session once an event has happened. Only the close of the current resource ends the current context, and
-// nothing takes its place by itself (FHIRcast 3.0.0, 2.7 and 4.2). A logout leaves nothing behind for the next user.
+// nothing takes its place by itself (FHIRcast 3.0.0, 2.9). A logout leaves nothing behind for the next user.
 func (s Session) after(e *fhircast.Event) Session {
 	switch {
 	case e.Name.Is(fhircast.UserLogout):
@@ -91,7 +91,7 @@ func (s Session) without(e *fhircast.Event) []*fhircast.Event {
 }
 
 // initial is what a new subscriber has to know: of each resource type the latest open that is not closed, in the order
-// in which they were opened (FHIRcast 3.0.0, 2.4.3). A Home-open that is still current comes last, or the subscriber
+// in which they were opened (FHIRcast 3.0.0, 2.4). A Home-open that is still current comes last, or the subscriber
 // would take one of the others for the current context.
 func (s Session) initial() []*fhircast.Event {
 	var list []*fhircast.Event

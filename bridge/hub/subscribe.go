@@ -112,7 +112,7 @@ func (h *Hub) subscribe(ctx context.Context, topic fhircast.Secret, grant Grant,
 }
 
 // granted is the part of the wish that the hub offers and the token allows; a Subscriber may be granted fewer events
-// than it asked for (FHIRcast 3.0.0, 2.4.3).
+// than it asked for (FHIRcast 3.0.0, 2.4).
 func (h *Hub) granted(asked []fhircast.Name, grant Grant) ([]fhircast.Name, error) {
 	var known, granted []fhircast.Name
 	for _, n := range asked {
@@ -139,7 +139,7 @@ func (h *Hub) newSubscription(r *room) (*subscription, error) {
 	}
 	h.made++
 	endpoint := *h.base
-	endpoint.Scheme = "wss" // never anything else, whatever the listener is (FHIRcast 3.0.0, 2.4.3)
+	endpoint.Scheme = "wss" // never anything else, whatever the listener is (FHIRcast 3.0.0, 2.4)
 	s := &subscription{
 		room:      r,
 		name:      fmt.Sprintf("subscriber %d", h.made),
@@ -162,7 +162,7 @@ func (h *Hub) forgetLate(r *room) {
 }
 
 // unsubscribe ends one subscription; the socket is told and closed, and its endpoint never works again (FHIRcast 3.0.0,
-// 2.4.5).
+// 2.4).
 func (h *Hub) unsubscribe(ctx context.Context, topic fhircast.Secret, grant Grant, endpoint string) (*subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

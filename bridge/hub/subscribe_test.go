@@ -138,21 +138,18 @@ func TestNewSubscriberIsToldWhatIsOpen(t *testing.T) {
 		w.post("5", "Patient-close", patient("c"))
 		opened := time.Now()
 		time.Sleep(time.Hour)
-		ids := func(change ...string) (list []string) {
+		ids := func(change ...string) []string {
+			var list []string
 			p := w.join("all", change...)
-			for {
-				select {
-				case frame := <-p.frames:
-					p.frames <- frame
-					e := p.event()
-					if !e.Timestamp.At.Equal(opened) {
-						t.Errorf("%s has the time %s, not that of the event", e.ID, e.Timestamp.Raw)
-					}
-					list = append(list, e.ID)
-				case <-time.After(time.Second):
-					return list
+			synctest.Wait()
+			for len(p.frames) > 0 {
+				e := p.event()
+				if !e.Timestamp.At.Equal(opened) {
+					t.Errorf("%s has the time %s, not that of the event", e.ID, e.Timestamp.Raw)
 				}
+				list = append(list, e.ID)
 			}
+			return list
 		}
 		if got := strings.Join(ids("hub.events", "Patient-open,ImagingStudy-open"), " "); got != "2 3" {
 			t.Errorf("got %q", got)

@@ -8,7 +8,7 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// answerWithin is how long a Subscriber may take to answer an event (FHIRcast 3.0.0, 2.5.2).
+// answerWithin is how long a Subscriber may take to answer an event (FHIRcast 3.0.0, 2.5).
 const answerWithin = 10 * time.Second
 
 // A subscription is one endpoint and, from when it is connected, one socket. It is guarded by the hub's lock.
@@ -66,7 +66,7 @@ func (s *subscription) poke() {
 }
 
 // confirm queues the confirmation and starts the lease, which is never longer than the token lives (FHIRcast 3.0.0,
-// 2.4.1). It is cut to whole seconds, as it is said.
+// 2.4). It is cut to whole seconds, as it is said.
 func (h *Hub) confirm(s *subscription) {
 	lease := s.asked
 	if !s.grant.Expires.IsZero() {
@@ -115,7 +115,7 @@ func (h *Hub) drop(s *subscription, end ending) {
 	s.poke()
 }
 
-// lost drops a subscriber that is no longer known to follow, and tells the others (FHIRcast 3.0.0, 2.5.4). about is the
+// lost drops a subscriber that is no longer known to follow, and tells the others (FHIRcast 3.0.0, 2.5). about is the
 // event that it did not follow; nil means the last one it was sent, and with none there is nothing to tell.
 func (h *Hub) lost(s *subscription, about *fhircast.Event, why string, end ending) {
 	if s.end != nil {
@@ -129,7 +129,7 @@ func (h *Hub) lost(s *subscription, about *fhircast.Event, why string, end endin
 	h.syncError(s, about, why)
 }
 
-// syncError tells all other subscribers that want to know that one did not follow an event (FHIRcast 3.0.0, 2.5.2 and
+// syncError tells all other subscribers that want to know that one did not follow an event (FHIRcast 3.0.0, 2.5 and
 // 3.2.1). About a SyncError, a heartbeat, and what shares content there is none.
 func (h *Hub) syncError(s *subscription, about *fhircast.Event, why string) {
 	if about == nil || !reportable(about.Name) {
@@ -160,7 +160,7 @@ func reportable(n fhircast.Name) bool {
 }
 
 // answered takes a Subscriber's answer. One without a status, as a known client library sends it, is no failure; any
-// 2xx is success, any other status a failure (FHIRcast 3.0.0, 2.5.2).
+// 2xx is success, any other status a failure (FHIRcast 3.0.0, 2.5).
 func (h *Hub) answered(s *subscription, a *fhircast.Answer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type world struct {
 	server *http.Server
 	dial   chan net.Conn
 	logs   *bytes.Buffer
+	start  time.Time
 }
 
 type pipes chan net.Conn
@@ -46,8 +48,8 @@ func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.IPAddr{} }
 
 func newWorld(t *testing.T, c hub.Config) *world {
-	w := &world{T: t, dial: make(chan net.Conn), logs: &bytes.Buffer{}}
 	start := time.Now()
+	w := &world{T: t, dial: make(chan net.Conn), logs: &bytes.Buffer{}, start: start}
 	c.BaseURL = "https://hub.example.test/fc"
 	c.Log = slog.New(slog.NewTextHandler(w.logs, nil))
 	c.Authorize = func(token string) (hub.Grant, bool) {
@@ -149,7 +151,8 @@ type peer struct {
 	conn     *websocket.Conn
 	endpoint string
 	frames   chan string
-	code     int // of the close, once frames is closed
+	code     int         // of the close, once frames is closed
+	mute     atomic.Bool // answers neither pings nor a close
 }
 
 func (w *world) connect(endpoint string, header http.Header) (*peer, error) {
@@ -167,6 +170,19 @@ func (w *world) connect(endpoint string, header http.Header) (*peer, error) {
 		return nil, err
 	}
 	p := &peer{world: w, conn: conn, endpoint: endpoint, frames: make(chan string, 1000)}
+	pong, bye := conn.PingHandler(), conn.CloseHandler()
+	conn.SetPingHandler(func(data string) error {
+		if p.mute.Load() {
+			return nil
+		}
+		return pong(data)
+	})
+	conn.SetCloseHandler(func(code int, reason string) error {
+		if p.mute.Load() {
+			time.Sleep(time.Hour)
+		}
+		return bye(code, reason)
+	})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

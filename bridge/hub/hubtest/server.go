@@ -96,9 +96,13 @@ func (s *Server) Clear() {
 	s.armed = armed{faults: map[Fault]int{}, replies: map[On][]pendingReply{}}
 }
 
-// Drop breaks the lines of the subscribers of that name, now; "" means all. There is no close frame.
+// Drop breaks the lines of the subscribers of that name, now and all together; "" means all. There is no close frame.
 func (s *Server) Drop(name string) {
-	for _, c := range s.named(name) {
+	lines := s.named(name)
+	for _, c := range lines {
+		c.silence() // or the last would be told that the first is gone
+	}
+	for _, c := range lines {
 		c.breakOff()
 	}
 }
