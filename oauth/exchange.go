@@ -46,6 +46,7 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, err
 	}
 	s.take(ans)
+	s.vault.owner.Store(s)
 	s.keep(ctx, firstSave)
 	return s, nil
 }

@@ -37,6 +37,7 @@ type Launcher struct {
 	meta    *metadata // discovery, until meta.fresh
 	keys    *keySet   // of the last issuer
 	pending *Attempt
+	vault   *vault
 }
 
 // Attempt is one sign-in that waits for the browser. End it with Wait or Close.
@@ -235,6 +236,15 @@ func (l *Launcher) discovered(ctx context.Context) (*metadata, error) {
 	l.meta = m
 	l.mu.Unlock()
 	return m, nil
+}
+
+func (l *Launcher) vaultOf() *vault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.vault == nil {
+		l.vault = newVault(l.Store, l.Site.key())
+	}
+	return l.vault
 }
 
 func (l *Launcher) forget() {

@@ -117,7 +117,7 @@ func (s *Session) refused(ctx context.Context, err error) error {
 // finish ends the session and forgets what is stored.
 func (s *Session) finish(ctx context.Context, err error) {
 	s.end(err)
-	if s.vault.wipe(ctx, laterSave) != nil {
+	if s.vault.wipe(ctx, laterSave, s) != nil {
 		s.log.Warn("ended sign-in could not be deleted from the store")
 	}
 }

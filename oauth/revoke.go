@@ -17,7 +17,9 @@ const (
 // SignOut revokes the sign-in at the server (RFC 7009) and deletes it here,
 // whatever the server said and whether or not ctx has ended. Subscriptions have
 // to be ended before: nothing is signed any more. An error means that the store
-// may still hold the (revoked) sign-in. It may be called twice.
+// may still hold the (revoked) sign-in. It may be called twice. Signing out a
+// session that a newer one of the same Launcher has replaced revokes it and
+// leaves what the newer one stored.
 func (s *Session) SignOut(ctx context.Context) error {
 	s.mu.Lock()
 	s.out = true
@@ -50,7 +52,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 			s.log.Warn("server did not confirm the sign-out", "reason", err.Error())
 		}
 	}
-	if err := s.vault.wipe(ctx, deleteLimit); err != nil {
+	if err := s.vault.wipe(ctx, deleteLimit, s); err != nil {
 		return fmt.Errorf("sign out: %w", err)
 	}
 	return nil

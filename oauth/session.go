@@ -64,7 +64,7 @@ const (
 
 func (l *Launcher) session(w *web, ends saved) *Session {
 	return &Session{
-		launcher: l, web: w, vault: newVault(l.Store, l.Site.key()), log: l.log(), ends: ends,
+		launcher: l, web: w, vault: l.vaultOf(), log: l.log(), ends: ends,
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 }
@@ -91,6 +91,7 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	}
 	s.ends = saved{Issuer: had.Issuer, Token: had.Token, Revoke: had.Revoke, ClientID: had.ClientID}
 	s.refresh = NewSecret(had.Refresh)
+	s.vault.owner.Store(s)
 	s.grant = Grant{
 		HubTopic: NewSecret(had.HubTopic), Scopes: had.Scopes, ScopesSaid: had.Said,
 		Requested: slices.Clone(l.Site.Scopes),
@@ -312,22 +313,10 @@ func (s *Session) take(a *tokenAnswer) {
 	s.last, s.tries, s.pause, s.failed = now, 0, time.Time{}, nil
 }
 
-// keep stores what a restart needs; without a refresh token there is nothing to
-// need. A failure becomes the Warning, and Run tries again.
+// keep stores what a restart needs. A failure becomes the Warning, and Run
+// tries again.
 func (s *Session) keep(ctx context.Context, limit time.Duration) {
-	s.mu.Lock()
-	now, has := s.snapshot(), !s.refresh.IsZero()
-	s.mu.Unlock()
-	var err error
-	if has {
-		err = s.vault.save(ctx, limit, now)
-	} else {
-		err = s.vault.drop(ctx, limit)
-	}
-	s.kept(err)
-}
-
-func (s *Session) kept(err error) {
+	err := s.vault.save(ctx, limit, s)
 	s.mu.Lock()
 	was := s.unsaved
 	s.unsaved = err
@@ -357,11 +346,14 @@ func reasonNotStored(err error) string {
 	return "the store failed"
 }
 
-// snapshot is what keep stores. Called with mu held.
-func (s *Session) snapshot() saved {
+// snapshot is what a restart needs, and whether the session has ended.
+func (s *Session) snapshot() (now saved, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := s.ends
+	n.Version = savedVersion
 	n.Refresh, n.Scopes, n.Said = s.refresh.Reveal(), s.grant.Scopes, s.grant.ScopesSaid
 	n.Name, n.FHIRUser, n.Subject = s.grant.User.Name, s.grant.User.FHIRUser, s.grant.User.Subject
 	n.HubURL, n.HubTopic = s.grant.HubURL, s.grant.HubTopic.Reveal()
-	return n
+	return n, s.over != nil
 }

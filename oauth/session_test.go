@@ -528,6 +528,32 @@ func TestSignOutStoreFails(t *testing.T) {
 	}
 }
 
+func TestNewerSessionOwnsTheStore(t *testing.T) {
+	for name, late := range map[string]func(*world, *oauth.Session) error{
+		"refreshed":  func(w *world, s *oauth.Session) error { return s.Refresh(t.Context()) },
+		"signed out": func(w *world, s *oauth.Session) error { return s.SignOut(t.Context()) },
+		"refused": func(w *world, s *oauth.Session) error {
+			w.as.Misbehave(oauthtest.Faults{TokenError: "invalid_grant"})
+			defer w.as.Misbehave(oauthtest.Faults{})
+			if err := s.Refresh(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+				return errors.New("it was not")
+			}
+			return nil
+		},
+	} {
+		w := newWorld(t)
+		older := w.signIn(t)
+		_ = w.signIn(t)
+		if err := late(w, older); err != nil {
+			t.Errorf("the older one is %s: %v", name, err)
+		}
+		// What the newer one stored is there, and still good.
+		if _, err := w.launcher().Resume(t.Context()); err != nil {
+			t.Errorf("after the older one was %s: %v", name, err)
+		}
+	}
+}
+
 func TestQuitIsNotSignOut(t *testing.T) {
 	// SM-REV-03
 	w := newWorld(t)

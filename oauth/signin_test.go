@@ -184,15 +184,30 @@ func TestResumeNothing(t *testing.T) {
 	if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
 		t.Errorf("nothing stored: %v", err)
 	}
-	w.l.Store = nil
-	if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+	none := w.launcher()
+	none.Store = nil
+	if s, err := none.SignIn(t.Context()); err != nil || s.Warning() != "" {
+		t.Errorf("sign-in without a store: %v", err)
+	}
+	if _, err := none.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
 		t.Errorf("no store: %v", err)
 	}
 	for _, e := range []error{oauth.ErrLocked, oauth.ErrUnavailable} {
 		w.store.loadErr = e
-		w.l.Store = w.store
 		if _, err := w.l.Resume(t.Context()); !errors.Is(err, e) {
 			t.Errorf("store says %v: %v", e, err)
+		}
+	}
+	// What another program or a disk error left is as good as nothing.
+	w.store.loadErr = nil
+	w.signIn(t)
+	for _, rubbish := range []string{"", "hello", `{"v":2}`, `{"v":1,"refresh_token":"r","client_id":"other","token_endpoint":"https://as.example"}`,
+		`{"v":1,"refresh_token":"r","client_id":"castray","token_endpoint":"http://as.example"}`} {
+		for k := range w.store.items {
+			w.store.items[k] = []byte(rubbish)
+		}
+		if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+			t.Errorf("stored %q: %v", rubbish, err)
 		}
 	}
 }

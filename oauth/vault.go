@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,13 +32,14 @@ const savedVersion = 1
 func (s saved) String() string   { return hidden }
 func (s saved) GoString() string { return hidden }
 
-// vault is one key of a Store. After wipe it saves nothing more, so that a
-// refresh that ends late cannot bring a deleted sign-in back.
+// vault is one key of a Store, for all sessions of a Launcher. Only the newest
+// session changes it: an older one that is refreshed, refused or signed out
+// late must not touch what the newer one stored.
 type vault struct {
 	store Store // nil = nothing is kept
 	key   string
 	turn  chan struct{} // holds one token: one call at a time
-	wiped bool          // owned by whoever has the turn
+	owner atomic.Pointer[Session]
 }
 
 func newVault(store Store, key string) *vault {
@@ -61,13 +63,19 @@ func (v *vault) do(ctx context.Context, limit time.Duration, f func(context.Cont
 	return f(ctx)
 }
 
-func (v *vault) save(ctx context.Context, limit time.Duration, s saved) error {
+// save keeps what s is now, or deletes what an older sign-in left when s has
+// no refresh token. A session that has ended saves nothing: a refresh that
+// ends late cannot bring a deleted sign-in back.
+func (v *vault) save(ctx context.Context, limit time.Duration, s *Session) error {
 	return v.do(ctx, limit, func(ctx context.Context) error {
-		if v.wiped {
+		now, over := s.snapshot()
+		switch {
+		case over || v.owner.Load() != s:
 			return nil
+		case now.Refresh == "":
+			return v.store.Delete(ctx, v.key)
 		}
-		s.Version = savedVersion
-		b, err := json.Marshal(s)
+		b, err := json.Marshal(now)
 		if err != nil {
 			return ErrUnavailable
 		}
@@ -75,15 +83,12 @@ func (v *vault) save(ctx context.Context, limit time.Duration, s saved) error {
 	})
 }
 
-// drop deletes what an older sign-in left; a newer one may still be saved.
-func (v *vault) drop(ctx context.Context, limit time.Duration) error {
-	return v.do(ctx, limit, func(ctx context.Context) error { return v.store.Delete(ctx, v.key) })
-}
-
-// wipe deletes for good.
-func (v *vault) wipe(ctx context.Context, limit time.Duration) error {
+// wipe deletes what s saved.
+func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error {
 	return v.do(ctx, limit, func(ctx context.Context) error {
-		v.wiped = true
+		if v.owner.Load() != s {
+			return nil
+		}
 		return v.store.Delete(ctx, v.key)
 	})
 }
