@@ -176,6 +176,22 @@ func closeWith(code int) func(p *peer) {
 	}
 }
 
+func TestAnswerAfterTheEndIsIgnored(t *testing.T) {
+	// FC-HGS-04
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, hub.Config{})
+		other, p := w.join("all"), w.join("all")
+		w.post("1", "Patient-open", patient("a"))
+		other.event()
+		other.say(`{"id":"1","status":200}`)
+		p.event()
+		p.mute.Store(true)
+		w.do("POST", "/fc", "all", formType, w.form("hub.mode", "unsubscribe", "hub.channel.endpoint", p.endpoint))
+		p.say(`{"id":"1","status":409}`)
+		other.nothing(time.Minute)
+	})
+}
+
 func TestSyncErrorIsNeverAboutASyncError(t *testing.T) {
 	// FC-ACK-12 FC-REQ-05
 	synctest.Test(t, func(t *testing.T) {

@@ -100,7 +100,7 @@ func (h *Hub) subscribe(ctx context.Context, topic fhircast.Secret, grant Grant,
 	case s == nil || s.room != r:
 		return nil, refuse(404, "no subscription has this endpoint; subscribe without one")
 	}
-	s.events, s.grant, s.asked = granted, grant, ask.lease
+	s.events, s.expires, s.asked = granted, grant.Expires, ask.lease
 	if ask.name != "" {
 		s.name = ask.name
 	}

@@ -207,6 +207,11 @@ func TestRenewalReplacesTheList(t *testing.T) {
 		if got := p.frame(); !strings.Contains(got, `"hub.events":"Patient-close","hub.lease_seconds":60`) {
 			t.Errorf("got %s", got)
 		}
+		if elsewhere, err := w.hub.NewTopic(t.Context(), "ann"); err != nil {
+			t.Error(err)
+		} else if status, _ := w.do("POST", "/fc", "all", formType, w.form("hub.channel.endpoint", p.endpoint, "hub.topic", elsewhere.Reveal())); status != 404 {
+			t.Errorf("renewed on another topic: %d", status)
+		}
 		w.post("1", "Patient-open", patient("a"))
 		w.post("2", "Patient-close", patient("a"))
 		if e := p.event(); e.ID != "2" {

@@ -17,8 +17,8 @@ type subscription struct {
 	endpoint fhircast.Secret
 	name     string
 	events   []fhircast.Name // granted
-	grant    Grant
-	asked    time.Duration // lease
+	expires  time.Time       // the token, zero for never
+	asked    time.Duration   // lease
 
 	connectBy time.Time // the endpoint is void afterwards
 	connected bool      // somebody came; nobody else is let in
@@ -53,10 +53,8 @@ type ending struct {
 	now    bool // what is queued is thrown away
 }
 
-// wants tells whether an event may go there: asked for, granted, and still in scope (FHIRcast 3.0.0, 2.2).
-func (s *subscription) wants(n fhircast.Name) bool {
-	return s.confirmed && n.In(s.events) && s.grant.Scopes.Read(n)
-}
+// wants tells whether an event may go there: its events are those that were asked for, are offered and in scope.
+func (s *subscription) wants(n fhircast.Name) bool { return s.confirmed && n.In(s.events) }
 
 func (s *subscription) poke() {
 	select {
@@ -69,8 +67,8 @@ func (s *subscription) poke() {
 // 2.4). It is cut to whole seconds, as it is said.
 func (h *Hub) confirm(s *subscription) {
 	lease := s.asked
-	if !s.grant.Expires.IsZero() {
-		lease = min(lease, time.Until(s.grant.Expires))
+	if !s.expires.IsZero() {
+		lease = min(lease, time.Until(s.expires))
 	}
 	lease = lease.Truncate(time.Second)
 	if lease <= 0 {
