@@ -19,6 +19,7 @@ type App struct {
 	Required string          // protocol.RequiredConnected ("" too), RequiredAlways or RequiredNever
 	OnLoss   string          // OnLossMark ("" too) or OnLossClear
 	MaySend  bool            // it may request context changes
+	Hidden   bool            // a command of ours: it follows nothing and has no row
 	Adapter  bool            // it drives an unmodified app
 	Test     bool            // an adapter that may be driven from a test hub
 }

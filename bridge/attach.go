@@ -75,13 +75,14 @@ func (c *core) freeID(name string) string {
 // detach is a connection that ended. While its process lives the app may still show a patient: its row stays, as failed.
 type detach struct {
 	id    string
+	sink  Sink
 	alive bool
 }
 
 func (in detach) apply(c *core) {
 	a := c.app(in.id)
 	switch {
-	case a == nil:
+	case a == nil || a.sink != in.sink: // it is back under the same id, or was never here
 	case in.alive && a.asksAny():
 		c.lose(a, "")
 	default:

@@ -72,7 +72,7 @@ type subscribed struct {
 }
 
 func (in subscribed) apply(c *core) {
-	if c.session == nil {
+	if c.session == nil || in.n == c.sub { // the second says only that the hub grants something else now
 		return
 	}
 	reconnect := c.lastUser != "" && c.lastUser == c.session.User

@@ -1,8 +1,6 @@
 package bridge
 
 import (
-	"encoding/json"
-
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/ipc/protocol"
 )
@@ -25,21 +23,14 @@ func (c *core) contextFor(a *app) *protocol.ContextResult {
 	}
 	result := &protocol.ContextResult{}
 	for _, o := range c.desk.open {
-		if a.wants(o.event.Name) {
-			result.Open = append(result.Open, json.RawMessage(o.event.Relay(alias, "")))
-		}
+		result.Open = append(result.Open, o.event.Relay(alias, ""))
 	}
 	if e := c.desk.event; e != nil {
-		if key, ok := c.desk.what.specific(a.asks); ok && key != c.desk.what.anchor {
-			e = e.Derive(key)
-		} else if !ok {
-			e = nil
+		mark := ""
+		if c.desk.snapshot {
+			mark = `{"snapshot":true}`
 		}
-		if e != nil {
-			mark, _ := json.Marshal(protocol.Mark{Snapshot: c.desk.snapshot, Derived: e != c.desk.event})
-			result.Current = e.Relay(alias, string(mark))
-			result.Version = e.Version
-		}
+		result.Current, result.Version = e.Relay(alias, mark), e.Version
 	}
 	return result
 }

@@ -164,8 +164,9 @@ func (r *Relay) Attach(a App, sink Sink) (id string, current *protocol.ContextRe
 	return got.id, got.current, got.err
 }
 
-// Detach says that an app's connection has ended; alive, that its process has not. It may be called again when it has.
-func (r *Relay) Detach(id string, alive bool) { r.post(detach{id, alive}) }
+// Detach says that the connection of the app attached with that sink has ended; alive, that its process has not: then its
+// row stays, until Detach is called again without or the same program is attached anew.
+func (r *Relay) Detach(id string, sink Sink, alive bool) { r.post(detach{id, sink, alive}) }
 
 // Subscribe changes what an app asks for; nil = all that it may see.
 func (r *Relay) Subscribe(id string, events []fhircast.Name) error {

@@ -28,7 +28,7 @@ func TestS1_InSyncNeedsEveryAppAtTheContext(t *testing.T) {
 		if d.outcome(other.id) != protocol.OutcomeRefused {
 			t.Errorf("outcome %s", d.outcome(other.id))
 		}
-		d.relay.Detach(other.id, false)
+		d.relay.Detach(other.id, other, false)
 		d.wantPhase(protocol.PhaseInSync)
 
 		d.attachAs(App{Name: "old"}, "", &fakeApp{}) // told, cannot confirm

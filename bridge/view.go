@@ -40,6 +40,9 @@ type View struct {
 func (c *core) view() *View {
 	v := &View{Phase: c.verdict, LastEvent: c.last, Counters: c.counters, Test: c.session != nil && c.session.Test, Pending: c.pending()}
 	for _, a := range c.apps {
+		if a.Hidden {
+			continue
+		}
 		v.Rows = append(v.Rows, a.row())
 		if a.asksAny() && !a.paused && !a.lost {
 			v.Followers++

@@ -230,7 +230,7 @@ type socket struct {
 	write sync.Mutex
 	deaf  atomic.Bool // answers no ping
 
-	paused sync.Mutex // held, it reads nothing
+	nap atomic.Int64 // how long it reads nothing after each frame
 
 	ended chan struct{}
 }
@@ -268,8 +268,7 @@ func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
 	var script sync.WaitGroup
 	script.Go(func() { w.onSocket(s.n, s) })
 	for {
-		s.paused.Lock()
-		s.paused.Unlock()
+		time.Sleep(time.Duration(s.nap.Load()))
 		_, text, err := ws.ReadMessage()
 		if err != nil {
 			code := websocket.CloseAbnormalClosure

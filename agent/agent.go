@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/castray/castray/agent/config"
+	"github.com/castray/castray/bridge"
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc"
+	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth"
+)
+
+// A Config is what an Agent is made of.
+type Config struct {
+	Settings *config.Config
+	Address  string // of the local pipe
+	StateDir string // where the last used site is remembered; "" = nowhere
+	Host     string // of this workstation, for subscriber.name
+	Version  string
+
+	Store   oauth.Store                                 // keeps the sign-in; nil = it ends with the process
+	OpenURL func(ctx context.Context, url string) error // shows a page in the system browser; may block
+	// Changed is told every new Status, and whether a sign-in waits in the browser. It must not block.
+	Changed func(s protocol.Status, signingIn bool)
+	// Wall is the time of day, by which a suspend is noticed; nil = time.Now. It is not used to measure anything else.
+	Wall func() time.Time
+	Log  *slog.Logger // nil discards
+}
+
+// An Agent is the running sidecar of one user. Make it with [New]; while Run runs, its other methods may be called from
+// any goroutine.
+type Agent struct {
+	cfg   Config
+	relay *bridge.Relay
+	board board
+	in    chan func()
+	nudge chan struct{} // something that the Status is made of has changed
+	done  chan struct{}
+	keys  protocol.Keys
+	quit  func() // ends Run
+	asked chan struct{}
+	wait  sync.WaitGroup
+
+	// Owned by Run.
+	running   context.Context
+	launchers map[string]*oauth.Launcher
+	siteName  string
+	hubHost   string
+	session   *oauth.Session
+	endSess   context.CancelFunc // of session.Run
+	attempt   *oauth.Attempt
+	line      *line
+	paused    bool
+	unpause   *time.Timer
+	ended     bool // the sign-in ended
+	stuck     bool // the line ended, and no retry mends it
+	stopping  bool
+	notices   map[string]notice
+	wall      time.Time // at the last look at the clocks
+	mono      time.Time
+}
+
+// New makes an agent that does nothing until Run.
+func New(cfg Config) *Agent {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if cfg.Wall == nil {
+		cfg.Wall = time.Now
+	}
+	a := &Agent{cfg: cfg, in: make(chan func(), 16), nudge: make(chan struct{}, 1), done: make(chan struct{}),
+		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice)}
+	a.quit = sync.OnceFunc(func() { close(a.asked) })
+	a.relay = bridge.New(bridge.Config{
+		AnswerWithin: cfg.Settings.Local.AnswerWithin,
+		Changed:      func(*bridge.View) { a.changed() },
+		Signal:       a.signal,
+		Log:          cfg.Log,
+	})
+	return a
+}
+
+// static tells whether a hub is joined without sign-in.
+func (a *Agent) static() bool { return len(a.cfg.Settings.Sites) == 0 }
+
+// test tells whether a test hub is configured (S14): the views say so also while there is no session.
+func (a *Agent) test() bool {
+	if a.static() {
+		return a.cfg.Settings.Hub.Test
+	}
+	for _, s := range a.cfg.Settings.Sites {
+		if s.Hub.Test && (s.Name == a.siteName || len(a.cfg.Settings.Sites) == 1) {
+			return true
+		}
+	}
+	return false
+}
+
+// Status is the last one.
+func (a *Agent) Status() protocol.Status { return a.board.get() }
+
+// Run serves apps and keeps a subscription until ctx ends or an app with control says quit. It returns when everything
+// has ended: unsubscribed, apps told to clear. It returns ipc.ErrInUse, at once, when another agent serves the address.
+func (a *Agent) Run(ctx context.Context) error {
+	defer close(a.done)
+	listener, err := ipc.Listen(a.cfg.Address)
+	if err != nil {
+		return err
+	}
+	listener.Log = a.cfg.Log
+	if a.keys, err = newKeys(); err == nil {
+		err = ipc.WriteKeys(a.cfg.Address, a.keys)
+	}
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// What apps and the hub are told at the end is told after ctx has ended, so both sides outlive it.
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	a.running = ctx
+	a.wait.Go(func() { _ = a.relay.Run(late) })
+	door := &door{agent: a, listener: listener}
+	a.wait.Go(func() { door.serve(late) })
+	a.publish()
+	a.begin()
+	a.own(ctx)
+	cancel()
+	a.stop()
+	end()
+	a.wait.Wait()
+	return nil
+}
+
+// own is the owner's loop.
+func (a *Agent) own(ctx context.Context) {
+	awake := a.watchSleep()
+	defer awake.Stop()
+	breath := time.NewTimer(0)
+	defer breath.Stop()
+	<-breath.C
+	nudge := a.nudge // nil while we take breath: under a storm of events the newest Status is soon enough
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.asked:
+			return
+		case do := <-a.in:
+			do()
+		case <-nudge:
+			nudge = nil
+			breath.Reset(publishEvery)
+		case <-breath.C:
+			nudge = a.nudge
+			continue
+		case <-awake.C:
+			a.lookAtClock()
+			continue
+		}
+		a.publish()
+	}
+}
+
+// publishEvery is how often the Status is made at most, well within the 100 ms in which apps are told of a loss.
+const publishEvery = 20 * time.Millisecond
+
+// do has the owner do something and waits for it.
+func (a *Agent) do(ctx context.Context, what func()) error {
+	finished := make(chan struct{})
+	select {
+	case a.in <- func() { defer close(finished); what() }:
+	case <-a.done:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-finished:
+		return nil
+	case <-a.done:
+		return errStopping
+	}
+}
+
+// post has the owner do something, from a goroutine that the agent waits for.
+func (a *Agent) post(what func()) {
+	select {
+	case a.in <- what:
+	case <-a.running.Done():
+	}
+}
+
+var errStopping = &protocol.Error{Code: protocol.CodeNotConnected, Message: "The agent is stopping."}
+
+// changed wakes the owner; newest wins.
+func (a *Agent) changed() {
+	select {
+	case a.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// signal is what the hub wants of the whole session. The apps are cleared by then (S8).
+func (a *Agent) signal(n fhircast.Name) {
+	if n.Is(fhircast.UserLogout) {
+		a.wait.Go(func() { _ = a.signOut(a.running, protocol.ReasonUserLogout) })
+	}
+}
+
+// begin is the start: join the configured hub, or go on with the last sign-in.
+func (a *Agent) begin() {
+	switch {
+	case a.static():
+		a.joinStatic(nil)
+	case a.firstSite() != nil:
+		a.resumeSite(a.firstSite())
+	}
+}
+
+// stop leaves the hub politely and clears what can be cleared.
+func (a *Agent) stop() {
+	a.stopping = true
+	if a.attempt != nil {
+		a.attempt.Close()
+	}
+	a.leave()
+	if still, err := a.relay.Clear(protocol.ReasonSignedOut); err == nil {
+		for _, name := range still {
+			a.cfg.Log.Warn("may still show a patient", "app", name)
+		}
+	}
+	if a.endSess != nil {
+		a.endSess()
+	}
+}
+
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

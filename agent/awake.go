@@ -1,0 +1,30 @@
+package agent
+
+import "time"
+
+// clockEvery is how often the clocks are compared. A shorter one would wake an idle machine for nothing.
+const clockEvery = 5 * time.Second
+
+// watchSleep starts to compare the wall clock, which goes on while the machine sleeps, with Go's own, which does not.
+func (a *Agent) watchSleep() *time.Ticker {
+	a.wall, a.mono = a.cfg.Wall(), time.Now()
+	return time.NewTicker(clockEvery)
+}
+
+// lookAtClock notices that the machine has slept, or that somebody has set the clock: what was alive before may not be
+// any more, so the subscription is made anew and the context read (S2).
+func (a *Agent) lookAtClock() {
+	wall, mono := a.cfg.Wall(), time.Now()
+	gap := wall.Round(0).Sub(a.wall.Round(0)) - mono.Sub(a.mono)
+	a.wall, a.mono = wall, mono
+	if gap.Abs() < clockEvery {
+		return
+	}
+	a.cfg.Log.Info("the clock has jumped, perhaps by a sleep", "seconds", int(gap.Seconds()))
+	if a.line != nil {
+		a.line.client.Reconnect("resumed")
+	}
+	if session := a.session; session != nil {
+		a.wait.Go(func() { _ = session.Refresh(a.running) })
+	}
+}

@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/castray/castray/bridge"
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+const (
+	helloWithin  = 10 * time.Second
+	statusEvery  = 30 * time.Second
+	statusPause  = 100 * time.Millisecond // between two statuses to one app: newest wins
+	lookForEnd   = 5 * time.Second        // of a process whose connection has ended
+	keyBytes     = 32
+	secondsClose = time.Second
+)
+
+func newKeys() (protocol.Keys, error) {
+	key := func() string {
+		var b [keyBytes]byte
+		rand.Read(b[:])
+		return hex.EncodeToString(b[:])
+	}
+	return protocol.Keys{Key: key(), AppKey: key(), PID: pid()}, nil
+}
+
+// A door lets apps in.
+type door struct {
+	agent    *Agent
+	listener *ipc.Listener
+}
+
+func (d *door) serve(ctx context.Context) {
+	for {
+		conn, err := d.listener.Accept(ctx)
+		switch {
+		case err == nil:
+			d.agent.wait.Go(func() { (&guest{agent: d.agent, conn: conn}).serve(ctx) })
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			_ = d.listener.Close()
+			return
+		default: // no more file descriptors, say: an app that was turned away tries again
+			d.agent.cfg.Log.Warn("an app could not be let in")
+			select {
+			case <-time.After(secondsClose):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// A guest is one connection, before and after hello.
+type guest struct {
+	agent   *Agent
+	conn    *ipc.Conn
+	id      string // among the relay's apps, "" before hello
+	control bool
+	sink    *sink
+	greeted chan struct{}
+}
+
+func (g *guest) serve(ctx context.Context) {
+	g.greeted = make(chan struct{})
+	impatient := time.AfterFunc(helloWithin, func() { g.conn.Close("no hello within 10 s") })
+	defer impatient.Stop()
+	pushing := make(chan struct{})
+	go func() {
+		defer close(pushing)
+		select {
+		case <-g.greeted:
+			impatient.Stop()
+			g.push()
+		case <-g.conn.Done():
+		}
+	}()
+	err := g.conn.Serve(ctx, g.handle)
+	<-pushing
+	if g.id == "" {
+		g.conn.Peer().Release()
+		return
+	}
+	if err != nil && ctx.Err() == nil {
+		g.agent.cfg.Log.Warn("an app was cut off", "app", g.id, "because", err.Error())
+	}
+	g.leave(ctx)
+}
+
+// leave tells the relay that the app is gone, and, as long as its process lives on, that it may still show a patient.
+func (g *guest) leave(ctx context.Context) {
+	defer g.conn.Peer().Release()
+	alive, known := g.conn.Peer().Alive()
+	g.agent.relay.Detach(g.id, g.sink, alive && known)
+	if !alive || !known || ctx.Err() != nil {
+		return
+	}
+	look := time.NewTicker(lookForEnd)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if alive, _ := g.conn.Peer().Alive(); !alive {
+				g.agent.relay.Detach(g.id, g.sink, false)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// push sends the Status on change and at least every 30 s, newest wins.
+func (g *guest) push() {
+	changed, stop := g.agent.board.watch()
+	defer stop()
+	regular := time.NewTicker(statusEvery)
+	defer regular.Stop()
+	for {
+		if g.conn.Notify(protocol.MethodStatus, g.agent.board.text(g.control)) != nil {
+			return
+		}
+		select {
+		case <-time.After(statusPause):
+		case <-g.conn.Done():
+			return
+		}
+		select {
+		case <-changed:
+		case <-regular.C:
+		case <-g.conn.Done():
+			return
+		}
+		regular.Reset(statusEvery)
+	}
+}
+
+func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params json.RawMessage, notify bool) (any, error) {
+	if method == protocol.MethodHello {
+		return g.hello(params, notify)
+	}
+	if g.id == "" {
+		return nil, &protocol.Error{Code: protocol.CodeHelloFirst, Message: "The first message must be hello."}
+	}
+	switch method {
+	case protocol.MethodContext:
+		current, err := g.agent.relay.Context(g.id)
+		if err == nil && current == nil {
+			err = &protocol.Error{Code: protocol.CodeContextUnknown, Message: "The current context is not known; a status tells when it is."}
+		}
+		return current, err
+	case protocol.MethodSend:
+		var p protocol.SendParams
+		if err := protocol.Decode(params, &p); err != nil {
+			return nil, err
+		}
+		return g.agent.relay.Send(g.id, p)
+	case protocol.MethodSubscribe:
+		var p protocol.SubscribeParams
+		if err := protocol.Decode(params, &p); err != nil {
+			return nil, err
+		}
+		return nil, g.agent.relay.Subscribe(g.id, names(p.Events))
+	case protocol.MethodStatus:
+		return json.RawMessage(g.agent.board.text(g.control)), nil
+	}
+	if !g.control {
+		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This needs control: say the key of castray.json in hello."}
+	}
+	return g.agent.Do(ctx, method, params)
+}
+
+// hello admits an app. Events go out only when the answer is written.
+func (g *guest) hello(params json.RawMessage, notify bool) (any, error) {
+	var h protocol.Hello
+	if err := protocol.Decode(params, &h); err != nil {
+		return nil, err
+	}
+	if err := h.Check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case g.id != "":
+		return nil, &protocol.Error{Code: protocol.CodeInvalidRequest, Message: "hello was said already."}
+	case notify:
+		return nil, nil
+	}
+	key := h.Key != "" && subtle.ConstantTimeCompare([]byte(h.Key), []byte(g.agent.keys.Key)) == 1
+	if h.Key != "" && !key {
+		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "The key is not that of this run; read castray.json again."}
+	}
+	if !key && g.agent.cfg.Settings.Local.UnknownApps == "deny" {
+		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "The configuration lets no unknown app follow; ask the administrator for a rule."}
+	}
+	peer := g.conn.Peer()
+	g.sink = &sink{conn: g.conn, ready: g.greeted}
+	g.control = key
+	id, current, err := g.agent.relay.Attach(bridge.App{
+		Name: h.Name, Via: peer.Via, PID: peer.PID, Exe: peer.Exe, Events: names(h.Events), Answers: h.Answers, Shows: h.Shows,
+		MaySend: key, Hidden: key && h.Events != nil && len(h.Events) == 0,
+	}, g.sink)
+	if err != nil {
+		return nil, err
+	}
+	g.id = id
+	status := g.agent.Status()
+	if !key {
+		status = status.ForApps()
+	}
+	result := protocol.HelloResult{Protocol: protocol.Version, Agent: g.agent.cfg.Version, App: id, Status: status, Context: current}
+	return ipc.Reply{Result: result, Written: func() { close(g.greeted) }}, nil
+}
+
+// names keeps the difference between no list, which is everything, and an empty one, which is nothing.
+func names(words []string) []fhircast.Name {
+	if words == nil {
+		return nil
+	}
+	return append([]fhircast.Name{}, fhircast.Names(words)...)
+}

@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"os/user"
+	"sync/atomic"
+	"time"
+
+	"github.com/castray/castray/agent/config"
+	"github.com/castray/castray/bridge"
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/bridge/subscriber"
+	"github.com/castray/castray/oauth"
+)
+
+// A line is one session at one hub, from joining to leaving: the relay's side and the subscription.
+type line struct {
+	client *subscriber.Client
+	cancel context.CancelFunc
+	ended  chan struct{}
+	number atomic.Int64 // of the subscription last confirmed
+}
+
+// ears are the relay's, and tell the owner when the subscription's state changes.
+type ears struct {
+	*bridge.Relay
+	line *line
+	wake func()
+}
+
+func (e ears) Subscribed(n int, granted []fhircast.Name) {
+	e.line.number.Store(int64(n))
+	e.Relay.Subscribed(n, granted)
+}
+
+func (e ears) State(subscriber.State) { e.wake() }
+
+// A seat is what is needed to join a hub.
+type seat struct {
+	hub     config.Hub // resolved: URL and Topic are those of the session
+	user    string
+	scopes  fhircast.Scopes
+	client  *http.Client // signs; nil = unsigned
+	roots   *x509.CertPool
+	preview func([]string)
+}
+
+// connect joins a hub and holds a subscription until hangUp or the end.
+func (a *Agent) connect(s seat) {
+	a.hangUp()
+	a.hubHost, a.stuck = host(s.hub.URL), false
+	a.solved(problemDenied, problemRefused, problemNoSession)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
+	l := &line{cancel: cancel, ended: make(chan struct{})}
+	name := s.hub.SubscriberName(a.cfg.Host, userName())
+	l.client = subscriber.New(subscriber.Config{
+		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name,
+		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
+		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
+	})
+	a.line = l
+	a.relay.Join(bridge.Session{
+		User: s.user, Topic: s.hub.Topic, Name: name, Events: allowed(s.hub.Events, s.scopes), Send: s.hub.Send,
+		Scopes: s.scopes, Hub: l.client, Test: s.hub.Test, Preview: s.preview,
+	})
+	a.wait.Go(func() {
+		err := l.client.Run(ctx)
+		close(l.ended)
+		if err != nil {
+			a.post(func() { a.lineEnded(l, err) })
+		}
+	})
+}
+
+// allowed leaves out events that the sign-in did not grant to read. Where nothing is known the hub decides (FC-DISC-10).
+func allowed(events []fhircast.Name, scopes fhircast.Scopes) []fhircast.Name {
+	if scopes == nil {
+		return events
+	}
+	var granted []fhircast.Name
+	for _, n := range events {
+		if scopes.Read(n) {
+			granted = append(granted, n)
+		}
+	}
+	return granted
+}
+
+// leave ends the session on purpose: apps and views are told before the hub is, which may take seconds.
+func (a *Agent) leave() {
+	a.relay.Leave()
+	a.publish()
+	a.hangUp()
+}
+
+// hangUp ends the subscription politely, if there is one, and waits for that.
+func (a *Agent) hangUp() {
+	if a.line == nil {
+		return
+	}
+	a.line.cancel()
+	<-a.line.ended
+	a.line = nil
+}
+
+// lineEnded is a subscription that no retry mends.
+func (a *Agent) lineEnded(l *line, err error) {
+	if a.line != l {
+		return
+	}
+	a.line = nil
+	a.stuck = true
+	a.cfg.Log.Error("subscription ended", "because", err.Error())
+	var refused *subscriber.StatusError
+	switch {
+	case errors.Is(err, subscriber.ErrDenied):
+		a.notify(problemDenied, "")
+	case errors.As(err, &refused) && a.session != nil:
+		// A topic that the hub does not know, or a token that it does not take: only a new sign-in gives others.
+		a.notify(problemRefused, "")
+		a.endSession()
+	default:
+		a.notify(problemRefused, "")
+	}
+}
+
+// joinStatic joins the hub of the configuration, without sign-in.
+func (a *Agent) joinStatic(preview func([]string)) {
+	hub := a.cfg.Settings.Hub
+	roots, err := config.Roots(hub.CAFile)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	s := seat{hub: hub, user: "configured " + hub.URL, roots: roots, preview: preview}
+	token, err := hub.Token()
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	if token != "" {
+		s.client = oauth.Static(oauth.NewSecret(token.Reveal()), &http.Client{Transport: transport(roots)}, hub.URL)
+	}
+	a.connect(s)
+}
+
+// fail is a configuration that was right at the start and is not any more.
+func (a *Agent) fail(err error) {
+	a.stuck = true
+	a.cfg.Log.Error("configuration", "fault", err.Error())
+	a.notify(problemRefused, "The configuration of the hub cannot be used. Ask your administrator; the log says why.")
+}
+
+func transport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConns:        4,
+		IdleConnTimeout:     90 * time.Second,
+	}
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"))
+}
