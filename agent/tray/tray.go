@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,10 @@ func pictureOf(v View) picture {
 	return picture{phase: v.Status.Phase, tooltip: Tooltip(v.Status), items: Menu(v, time.Now())}
 }
 
+func (p picture) offers(c Command) bool {
+	return slices.ContainsFunc(p.items, func(item Item) bool { return item.Command == c && item.Enabled })
+}
+
 // loop draws what Show brings on a screen that has drawn already, and carries clicks out, until ctx ends or the screen
 // is gone. It returns when the last command has returned.
 func (t *Tray) loop(ctx context.Context, s screen, clicks <-chan Command, drawn picture) error {
@@ -116,6 +121,11 @@ func (t *Tray) loop(ctx context.Context, s screen, clicks <-chan Command, drawn 
 			}
 			drawn = next
 		case c := <-clicks:
+			// The desktop may have sent it just before it greyed the line, and some panels never grey any.
+			if !drawn.offers(c) {
+				t.log.Info("click ignored, it does not apply now", "command", c)
+				continue
+			}
 			if busy[c] {
 				t.log.Info("click ignored, the last one is still at work", "command", c)
 				continue

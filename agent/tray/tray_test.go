@@ -165,6 +165,28 @@ func TestACommandAtWorkHoldsUpNothing(t *testing.T) {
 	})
 }
 
+func TestAClickOnAGreyLineDoesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []Command
+		tray := New(func(_ context.Context, c Command) { got = append(got, c) }, nil)
+		clicks, stop := start(t, tray, &fakeScreen{}, View{Status: status()})
+		clicks <- Resume
+		v := View{Status: status()}
+		v.Status.Phase = protocol.PhasePaused
+		tray.Show(v)
+		synctest.Wait()
+		clicks <- Pause
+		clicks <- Resume
+		synctest.Wait()
+		if want := []Command{Resume}; !slices.Equal(got, want) {
+			t.Errorf("done were %q, want %q", got, want)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The bubble fails this test when a command outlives the loop.
 func TestEndStopsCommandsAndWaitsForThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
