@@ -37,7 +37,11 @@ func openSocket(ctx context.Context, cfg Config, socket fhircast.Secret) (ws *we
 	// The trace and the dial function are called by DialContext itself, one after the other.
 	trace := &httptrace.ClientTrace{
 		TLSHandshakeStart: func() { enter(tlsLimit, "no TLS handshake") },
-		TLSHandshakeDone:  func(tls.ConnectionState, error) { enter(upgradeLimit, "no answer to the WebSocket handshake") },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				enter(upgradeLimit, "no answer to the WebSocket handshake")
+			}
+		},
 	}
 	release := func() bool { return true }
 	dialer := websocket.Dialer{TLSClientConfig: cfg.TLS.Clone()}

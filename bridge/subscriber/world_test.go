@@ -96,6 +96,7 @@ func play(t *testing.T, prepare, act func(w *world)) *world {
 			err = w.client.Run(ctx)
 			w.heard("run returned: %v", err)
 		}()
+		synctest.Wait()
 		act(w)
 		cancel()
 		<-ran
