@@ -105,6 +105,7 @@ func TestDiscovery(t *testing.T) {
 		{"a FHIR server without sign-in", "/fhir", map[string]reply{"/fhir/metadata": {body: `{"resourceType":"CapabilityStatement","rest":[{"mode":"server"}]}`}}, "", "not a SMART server", 2},
 		{"nothing anywhere", "/fhir", nil, "", "not a SMART server", 2},
 		{"a server with a problem is not an older one", "/fhir", map[string]reply{"/fhir" + wellKnown: {status: 503}, "/fhir/metadata": {body: capability}}, "", "in a few minutes", 1},
+		{"SMART 1, with a problem", "/fhir", map[string]reply{"/fhir/metadata": {status: 500, body: capability}}, "", "in a few minutes", 2},
 		{"a server that refuses is not an older one", "/fhir", map[string]reply{"/fhir" + wellKnown: {status: 403}, "/fhir/metadata": {body: capability}}, "", "403", 1},
 		// SM-DISC-09
 		{"authorize endpoint by http", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"http://as.example/a","token_endpoint":"$/t"}`}}, "", "authorization_endpoint is not https", 1},

@@ -52,6 +52,19 @@ func TestExchangeFaults(t *testing.T) {
 	}
 }
 
+func TestCodeIsNotRedirected(t *testing.T) {
+	// SM-TOK-04: a 307 would send the code once more, and to somebody else.
+	w := newWorld(t)
+	asked := false
+	mux := w.ts.Config.Handler.(*http.ServeMux)
+	mux.Handle("/old/token", http.RedirectHandler("/new/token", http.StatusTemporaryRedirect))
+	mux.HandleFunc("/new/token", func(http.ResponseWriter, *http.Request) { asked = true })
+	w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{"token_endpoint": "/old/token"}})
+	if _, err := w.l.SignIn(t.Context()); err == nil || asked {
+		t.Errorf("%v, followed: %v", err, asked)
+	}
+}
+
 func TestGrantedIsNotRequested(t *testing.T) {
 	// SM-TOK-07, FC-DISC-10
 	w := newWorld(t)

@@ -70,8 +70,9 @@ func (l *Launcher) session(w *web, ends saved) *Session {
 }
 
 // Resume goes on with a stored sign-in, without a browser. It returns
-// ErrLoginNeeded when there is none or the server has ended it, and ErrLocked
-// or ErrUnavailable when the store cannot tell.
+// ErrLoginNeeded when there is none (it is then also fs.ErrNotExist) or the
+// server has ended it, and ErrLocked or ErrUnavailable when the store cannot
+// tell.
 //
 // Any other trouble of the refresh (no network yet) is not an error: the
 // session is returned with its stored Grant, its requests fail for now, and Run
@@ -85,7 +86,7 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	had, err := s.vault.load(ctx, laterSave, l.Site)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, ErrLoginNeeded
+		return nil, fmt.Errorf("%w: %w", ErrLoginNeeded, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("resume: %w", err)
 	}

@@ -516,6 +516,26 @@ func TestSignOutRevokesTheNewest(t *testing.T) {
 	})
 }
 
+func TestLateRefreshStaysDeleted(t *testing.T) {
+	// SM-REV-01, SM-STORE-11: an answer that comes after the sign-out.
+	bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
+		w.as.Misbehave(oauthtest.Faults{Slow: 10 * time.Second})
+		done := make(chan error, 1)
+		go func() { done <- s.Refresh(t.Context()) }()
+		time.Sleep(time.Second)
+		start := time.Now()
+		if err := s.SignOut(t.Context()); err != nil || time.Since(start) > 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if err := <-done; !errors.Is(err, oauth.ErrLoginNeeded) {
+			t.Errorf("the refresh: %v", err)
+		}
+		if items, _ := w.store.count(); items != 0 {
+			t.Error("the late answer was stored")
+		}
+	})
+}
+
 func TestSignOutStoreFails(t *testing.T) {
 	w := newWorld(t)
 	s := w.signIn(t)
@@ -544,8 +564,12 @@ func TestNewerSessionOwnsTheStore(t *testing.T) {
 		w := newWorld(t)
 		older := w.signIn(t)
 		_ = w.signIn(t)
+		before := w.store.all()
 		if err := late(w, older); err != nil {
 			t.Errorf("the older one is %s: %v", name, err)
+		}
+		if w.store.all() != before {
+			t.Errorf("the older one is %s: that changed what the newer one stored", name)
 		}
 		// What the newer one stored is there, and still good.
 		if _, err := w.launcher().Resume(t.Context()); err != nil {

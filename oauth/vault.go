@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -98,7 +99,7 @@ func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error
 func (v *vault) load(ctx context.Context, limit time.Duration, site Site) (saved, error) {
 	var s saved
 	if v.store == nil {
-		return s, ErrLoginNeeded
+		return s, fs.ErrNotExist
 	}
 	var b []byte
 	err := v.do(ctx, limit, func(ctx context.Context) (err error) {
