@@ -31,8 +31,9 @@ type View struct {
 	SigningIn bool
 }
 
-// Item is a line of the menu. One without a Command only tells something and cannot be clicked; one without Text is
-// hidden, unless it is a Separator.
+// Item is a line of the menu. One without a Command only tells something; it is Enabled all the same, since desktops
+// draw a line that is not in a pale grey and screen readers pass it over, and a click on it does nothing. One without
+// Text is hidden, unless it is a Separator.
 type Item struct {
 	Text      string
 	Command   Command
@@ -52,7 +53,7 @@ const (
 // now.
 func Menu(v View, now time.Time) []Item {
 	s := v.Status
-	items := []Item{{Text: fit(headline(s), maxText)}, {Text: who(s, now)}, {Separator: true}}
+	items := []Item{tell(fit(headline(s), maxText)), tell(who(s, now)), {Separator: true}}
 	items = append(items, appLines(s, now)...)
 	items = append(items, problemLines(s.Problems)...)
 	return append(items,
@@ -74,6 +75,8 @@ func Menu(v View, now time.Time) []Item {
 // shared screen without being asked for. It is at most 120 UTF-16 units long: Windows has room for 127.
 func Tooltip(s protocol.Status) string { return fit(headline(s), 120) }
 
+func tell(text string) Item { return Item{Text: text, Enabled: text != ""} }
+
 func click(v View, c Command, text string) Item {
 	return Item{Text: text, Command: c, Enabled: text != "" && applies(v, c)}
 }
@@ -83,18 +86,18 @@ func appLines(s protocol.Status, now time.Time) []Item {
 	apps, live := s.Apps, subscribed(s.Phase)
 	lines := make([]Item, maxApps)
 	if len(apps) == 0 {
-		lines[0].Text = "No app is connected"
+		lines[0] = tell("No app is connected")
 		return lines
 	}
 	shown := apps
 	if len(apps) > maxApps {
 		shown = slices.Clone(apps)
 		slices.SortStableFunc(shown, worstFirst)
-		lines[maxApps-1].Text = fmt.Sprintf("and %d more apps", len(apps)-maxApps+1)
+		lines[maxApps-1] = tell(fmt.Sprintf("and %d more apps", len(apps)-maxApps+1))
 		shown = shown[:maxApps-1]
 	}
 	for i, row := range shown {
-		lines[i].Text = appLine(row, nameOf(row, apps), live, now)
+		lines[i] = tell(appLine(row, nameOf(row, apps), live, now))
 	}
 	return lines
 }
@@ -124,10 +127,10 @@ func problemLines(problems []protocol.Problem) []Item {
 	shown := problems
 	if len(problems) > maxProblems {
 		shown = problems[:maxProblems-1]
-		lines[maxProblems-1].Text = fmt.Sprintf("and %d more problems", len(problems)-maxProblems+1)
+		lines[maxProblems-1] = tell(fmt.Sprintf("and %d more problems", len(problems)-maxProblems+1))
 	}
 	for i, p := range shown {
-		lines[i].Text = problemLine(p)
+		lines[i] = tell(problemLine(p))
 	}
 	return lines
 }

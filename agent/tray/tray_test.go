@@ -78,8 +78,8 @@ func TestOnlyWhatChangedIsDrawn(t *testing.T) {
 		want := []string{
 			"icon attention",
 			"tooltip report_pad did not follow",
-			`"In sync, 2 apps follow" (false) becomes "report_pad did not follow" (false)`,
-			fmt.Sprintf("%q (false) becomes %q (false)", was, is),
+			`"In sync, 2 apps follow" (true) becomes "report_pad did not follow" (true)`,
+			fmt.Sprintf("%q (true) becomes %q (true)", was, is),
 		}
 		if d := s.take(); !slices.Equal(d, want) {
 			t.Errorf("drawn was %q\nwant %q", d, want)
