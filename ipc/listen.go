@@ -135,6 +135,10 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the agent: %w", err)
 	}
+	return dialAs(ctx, us, address)
+}
+
+func dialAs(ctx context.Context, us Peer, address string) (*Conn, error) {
 	raw, err := dial(ctx, address)
 	if err != nil {
 		if nobodyThere(err) {

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -210,6 +211,64 @@ func TestOfEightThatStartAtOnceExactlyOneWins(t *testing.T) {
 		if n != 1 {
 			t.Fatalf("round %d: %d agents won", round, n)
 		}
+	}
+}
+
+func TestOnlyOneHoldsTheLockHoweverItChangesHands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.lock")
+	var holders, taken atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 500 {
+				unlock, err := lock(path)
+				if errors.Is(err, ErrInUse) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				taken.Add(1)
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				runtime.Gosched()
+				holders.Add(-1)
+				unlock()
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody ever held the lock")
+	}
+}
+
+func TestAnotherUserIsTurnedAway(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.us.User = "another"
+	serveAll(t, l, func(*Conn) { t.Error("accepted") })
+	c, err := net.Dial("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil || isTimeout(err) {
+		t.Errorf("another user read %d bytes: %v", n, err)
+	}
+	if l.Refused() != 1 {
+		t.Errorf("%d refused, want 1", l.Refused())
+	}
+	if _, err := dialAs(t.Context(), Peer{User: "another"}, address); !errors.Is(err, errOtherUser) {
+		t.Errorf("an app talks to another user's agent: %v", err)
 	}
 }
 

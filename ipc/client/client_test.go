@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +291,25 @@ func TestDialIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnAppThatIsCutOffDuringHelloWasNeverInSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, err := Dial(t.Context(), Options{
+			Name: "viewer", OutOfSync: func(error) { t.Error("was never in sync") },
+			dial: func(context.Context) (*ipc.Conn, error) {
+				theirs, ours := ipc.Pipe()
+				go theirs.Serve(context.Background(), func(_ context.Context, c *ipc.Conn, _ string, _ json.RawMessage, _ bool) (any, error) {
+					c.Close("stopping")
+					return nil, nil
+				})
+				return ours, nil
+			},
+		})
+		if !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestRunReturnsToTheAgentAndIsToldOncePerLoss(t *testing.T) {
