@@ -198,7 +198,9 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 // otherwise, and gathers their answers for the hub.
 func (c *core) spread(d *fhircast.Delivery, what named) {
 	r := c.newRound(d, true)
-	if c.held() { // a new user's context waits until the apps are cleared (S8)
+	// A new user's context waits until the apps are cleared (S8), and the first one after a pause until the reading has
+	// said what it is and the user has been told what it changes (S2).
+	if c.held() || c.previews() {
 		c.conclude(r, true)
 		return
 	}
@@ -222,9 +224,7 @@ func (c *core) bringAll(force map[string]bool, replay bool) {
 	if c.held() {
 		return
 	}
-	if c.session != nil && c.session.Preview != nil {
-		c.preview(force)
-	}
+	c.preview(force)
 	r := c.newRound(nil, true)
 	for _, a := range c.present() {
 		c.bring(a, r, force[""] || force[a.id], replay)
@@ -234,6 +234,9 @@ func (c *core) bringAll(force map[string]bool, replay bool) {
 
 // preview says, once, which apps the first context of a session changes, before it does.
 func (c *core) preview(force map[string]bool) {
+	if !c.previews() {
+		return
+	}
 	ids := []string{}
 	for _, a := range c.present() {
 		if c.needs(a, force[""] || force[a.id]) {
@@ -244,6 +247,8 @@ func (c *core) preview(force map[string]bool) {
 	c.session.Preview = nil
 	c.emit(reply{func() { show(ids) }})
 }
+
+func (c *core) previews() bool { return c.session != nil && c.session.Preview != nil }
 
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, force bool) bool {

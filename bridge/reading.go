@@ -142,11 +142,14 @@ func (c *core) notOffered() {
 			c.reading = reading{}
 			if !c.desk.known || doubted {
 				c.unknown()
+				return
 			}
+			c.bringAll(nil, false)
 		})
 		return
 	}
 	if first && c.desk.known {
+		c.bringAll(nil, false)
 		return
 	}
 	if force[""] && c.desk.known { // a re-sync: the hub cannot be asked, but what it last said can be said again

@@ -132,20 +132,28 @@ func TestS2_LeavingPauseShowsWhatWillChangeBeforeItIsTold(t *testing.T) {
 		d.relay.Leave()
 		viewer.news()
 		d.hub.set("Patient-open", contextOf("p2"))
+		d.hub.delay = time.Second
 		s := d.session()
 		var shown []string
 		s.Preview = func(ids []string) {
 			shown = ids
+			viewer.mu.Lock()
+			defer viewer.mu.Unlock()
 			if len(viewer.told) != 0 {
 				t.Error("told before it was shown")
 			}
 		}
 		d.relay.Join(s)
 		d.confirm()
+		d.wantAnswer("an initial open of what it has", d.deliver(ev("Patient-open", "2", 2, "p1")), 202)
+		d.wantAnswer("and of what is current", d.deliver(ev("Patient-open", "3", 3, "p2")), 202)
+		d.wantNews("not before it is shown", viewer, "")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if fmt.Sprint(shown) != "[viewer]" {
 			t.Errorf("shown %v", shown)
 		}
-		d.wantNews("then", viewer, "Patient-open:p2/snapshot")
+		d.wantNews("then", viewer, "Patient-open:p2")
 		d.wantPhase(protocol.PhaseInSync)
 	})
 }

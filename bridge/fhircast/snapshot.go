@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// DecodeContext reads the answer to a request for the current context (FHIRcast 3.0.0, 2.7) as the open that it stands
+// DecodeContext reads the answer to a request for the current context (FHIRcast 3.0.0, 2.9) as the open that it stands
 // for: `<context.type>-open` with the given id, the time of reading and the topic it was asked for. It is nil when there
 // is no current context. Besides the shape of 3.0.0 it takes a bare array (hubs of STU2's time), whose anchor is then
 // the most specific resource in it, and a whole message with an "event" (drafts of 2019). The error is a *[FrameError].
