@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"slices"
@@ -181,7 +182,8 @@ func TestResume(t *testing.T) {
 
 func TestResumeNothing(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+	// Never signed in is told apart from a sign-in that has ended.
+	if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("nothing stored: %v", err)
 	}
 	none := w.launcher()
@@ -189,7 +191,7 @@ func TestResumeNothing(t *testing.T) {
 	if s, err := none.SignIn(t.Context()); err != nil || s.Warning() != "" {
 		t.Errorf("sign-in without a store: %v", err)
 	}
-	if _, err := none.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+	if _, err := none.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no store: %v", err)
 	}
 	for _, e := range []error{oauth.ErrLocked, oauth.ErrUnavailable} {
@@ -206,9 +208,14 @@ func TestResumeNothing(t *testing.T) {
 		for k := range w.store.items {
 			w.store.items[k] = []byte(rubbish)
 		}
-		if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) {
+		if _, err := w.l.Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("stored %q: %v", rubbish, err)
 		}
+	}
+	w.signIn(t)
+	w.as.Misbehave(oauthtest.Faults{TokenError: "invalid_grant"})
+	if _, err := w.launcher().Resume(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ended by the server: %v", err)
 	}
 }
 

@@ -94,8 +94,8 @@ func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error
 	})
 }
 
-// load reads what save wrote. What cannot be read, or names an endpoint that
-// nothing may be sent to, counts as nothing there.
+// load reads what save wrote, or returns fs.ErrNotExist. What cannot be read, or
+// names an endpoint that nothing may be sent to, is ErrLoginNeeded.
 func (v *vault) load(ctx context.Context, limit time.Duration, site Site) (saved, error) {
 	var s saved
 	if v.store == nil {
