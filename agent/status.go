@@ -91,6 +91,9 @@ func (a *Agent) assemble() protocol.Status {
 	for code, n := range a.notices {
 		s.Problems = append(s.Problems, n.problem(code))
 	}
+	if s.Phase == protocol.PhaseOffline && !a.stuck {
+		s.Problems = append(s.Problems, a.offline())
+	}
 	slices.SortFunc(s.Problems, func(a, b protocol.Problem) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Code, b.Code), cmp.Compare(a.App, b.App))
 	})
@@ -107,6 +110,15 @@ func (n notice) problem(code string) protocol.Problem {
 	p := problem(code, "", "", n.since)
 	if n.words != "" {
 		p.Sentence = n.words
+	}
+	return p
+}
+
+// offline says why there is no connection, as far as the subscriber knows.
+func (a *Agent) offline() protocol.Problem {
+	p := problem(problemOffline, "", "", a.board.get().Since)
+	if why := a.line.client.Trouble(); why != "" {
+		p.Sentence = "No connection to the hub: " + why + ". It is tried again by itself."
 	}
 	return p
 }
