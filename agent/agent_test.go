@@ -197,6 +197,31 @@ func TestQuitClearsWhatCanBeCleared(t *testing.T) {
 	}
 }
 
+func TestTheHubGoesAway(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	v := w.viewer("viewer", client.Options{})
+	w.phase(protocol.PhaseNoContext)
+	w.opens("Patient", "p01")
+	w.sees(v, "Patient-open")
+	w.phase(protocol.PhaseInSync)
+	w.stopHub()
+	s := w.until("offline", func(s protocol.Status) bool { return s.Phase == protocol.PhaseOffline && has(s, "offline") })
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{w.sandbox.Info().Topic, w.sandbox.Info().HubURL, "wss:"} { // S11
+		if contains(string(text), secret) {
+			t.Errorf("status tells %q: %s", secret, text)
+		}
+	}
+	var current protocol.ContextResult
+	if err := v.Call(w.ctx, protocol.MethodContext, protocol.Empty{}, &current); code(err) != protocol.CodeContextUnknown {
+		t.Errorf("context while offline: %v", err)
+	}
+}
+
 func TestASecondAgentFindsTheFirst(t *testing.T) {
 	w := newWorld(t)
 	w.start(true)

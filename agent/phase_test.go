@@ -89,7 +89,9 @@ func TestSentences(t *testing.T) {
 }
 
 func TestSentenceNamesTheApp(t *testing.T) {
-	row := func(o protocol.Outcome) []protocol.AppRow { return []protocol.AppRow{{ID: "v", Name: "Viewer", Outcome: o}} }
+	row := func(o protocol.Outcome) []protocol.AppRow {
+		return []protocol.AppRow{{ID: "v", Name: "Viewer", Outcome: o}}
+	}
 	for _, c := range []struct {
 		phase protocol.Phase
 		view  bridge.View

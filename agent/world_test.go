@@ -36,6 +36,7 @@ type world struct {
 	store   oauth.Store
 	state   string
 	running *running
+	stopHub func() // waits until the sandbox has gone
 }
 
 type running struct {
@@ -57,12 +58,15 @@ func newWorld(t *testing.T) *world {
 	ended := make(chan error, 1)
 	serving, stop := context.WithCancel(ctx)
 	go func() { ended <- w.sandbox.Run(serving) }()
-	t.Cleanup(func() {
-		w.end()
+	w.stopHub = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		w.end()
+		w.stopHub()
 		cancel()
 	})
 	return w

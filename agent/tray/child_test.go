@@ -1,4 +1,4 @@
-//go:build desktop && linux
+//go:build desktop && (linux || windows)
 
 package tray
 
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type child struct {
 	views *json.Encoder
 	stdin io.Closer
 	lines chan string // what it says; closed when it ended
+	log   *testWriter // what it and systray log
 }
 
 // startChild runs a tray with an environment and nothing else in it.
@@ -61,7 +63,8 @@ func startChild(t *testing.T, env ...string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(env, childVariable+"=1", "TZ=UTC")
-	cmd.Stderr = &testWriter{t: t}
+	log := &testWriter{t: t}
+	cmd.Stderr = log
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func startChild(t *testing.T, env ...string) *child {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{pid: cmd.Process.Pid, views: json.NewEncoder(in), stdin: in, lines: make(chan string, 100)}
+	c := &child{pid: cmd.Process.Pid, views: json.NewEncoder(in), stdin: in, lines: make(chan string, 100), log: log}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -149,10 +152,22 @@ func eventually(t *testing.T, what string, ask func() bool) {
 	}
 }
 
-// testWriter passes lines to the test's log.
-type testWriter struct{ t *testing.T }
+// testWriter passes lines to the test's log and keeps them.
+type testWriter struct {
+	t  *testing.T
+	mu sync.Mutex
+	b  strings.Builder
+}
 
 func (w *testWriter) Write(b []byte) (int, error) {
 	w.t.Log(strings.TrimRight(string(b), "\n"))
-	return len(b), nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(b)
+}
+
+func (w *testWriter) has(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.b.String(), text)
 }

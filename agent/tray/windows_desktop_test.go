@@ -1,0 +1,127 @@
+//go:build desktop && windows
+
+package tray
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/castray/castray/ipc/protocol"
+)
+
+func TestTaskbarTakesIcons(t *testing.T) {
+	eventually(t, "the taskbar takes an icon", taskbarTakesIcons)
+}
+
+// Every line's click comes as a command, and every phase's icon and lines are taken.
+func TestClicksArrive(t *testing.T) {
+	tray, window := onTaskbar(t)
+	click := func(c Command) {
+		const command = 0x111 // WM_COMMAND
+		for i, item := range Menu(View{}, noon) {
+			if item.Command == c {
+				post(t, window, command, uintptr(i+1)) // systray numbers its lines in their order
+			}
+		}
+	}
+	eventually(t, "the menu is complete", func() bool {
+		click(Quit)
+		return len(tray.lines) > 0
+	})
+	for _, c := range []Command{SignIn, SignOut, Pause, Resync, ClearAll} {
+		click(c)
+		got := tray.says(t)
+		for got == "click quit" {
+			got = tray.says(t)
+		}
+		if got != "click "+string(c) {
+			t.Errorf("a click on %s: the tray says %q", c, got)
+		}
+	}
+	for i, phase := range phases {
+		v := View{Status: status(), SigningIn: i%2 == 0}
+		v.Status.Phase, v.Status.Sentence = phase, string(phase)
+		tray.show(t, v)
+		if phase == protocol.PhasePaused {
+			eventually(t, "pause is shown", func() bool {
+				click(Resume)
+				return len(tray.lines) > 0
+			})
+		}
+	}
+	tray.stdin.Close()
+	for got := ""; !strings.HasPrefix(got, "ended"); {
+		if got = tray.says(t); got != "click resume" && got != "ended <nil>" {
+			t.Errorf("the tray says %q", got)
+		}
+	}
+	if tray.log.has("unable to") {
+		t.Error("systray could not draw all")
+	}
+}
+
+// An installer that updates the program asks it to close like this.
+func TestWindowIsClosedFromOutside(t *testing.T) {
+	tray, window := onTaskbar(t)
+	const closeWindow = 0x10 // WM_CLOSE
+	post(t, window, closeWindow, 0)
+	if got := tray.says(t); got != "ended <nil>" {
+		t.Errorf("the tray says %q", got)
+	}
+	tray.stdin.Close()
+	if got := tray.says(t); got != "leaks <nil>" {
+		t.Error(got)
+	}
+}
+
+func TestLabelKeepsAmpersands(t *testing.T) {
+	if got := label("view & report"); got != "view && report" {
+		t.Errorf("label is %q", got)
+	}
+}
+
+// onTaskbar starts a tray that shows status() and finds its window.
+func onTaskbar(t *testing.T) (*child, windows.HWND) {
+	t.Helper()
+	tray := startChild(t, slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TZ=") })...)
+	tray.show(t, View{Status: status()})
+	var window windows.HWND
+	eventually(t, "the tray has its window", func() bool {
+		window = findWindow(t, uint32(tray.pid))
+		return window != 0
+	})
+	return tray, window
+}
+
+// findWindow finds the window of systray's class in a process.
+func findWindow(t *testing.T, pid uint32) (found windows.HWND) {
+	t.Helper()
+	next := windows.NewLazySystemDLL("user32.dll").NewProc("FindWindowExW")
+	class, err := windows.UTF16PtrFromString("SystrayClass")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		w, _, _ := next.Call(0, uintptr(found), uintptr(unsafe.Pointer(class)), 0)
+		if w == 0 {
+			return 0
+		}
+		found = windows.HWND(w)
+		var owner uint32
+		if _, err := windows.GetWindowThreadProcessId(found, &owner); err == nil && owner == pid {
+			return found
+		}
+	}
+}
+
+func post(t *testing.T, window windows.HWND, message, parameter uintptr) {
+	t.Helper()
+	if ok, _, err := windows.NewLazySystemDLL("user32.dll").NewProc("PostMessageW").Call(uintptr(window), message, parameter, 0); ok == 0 {
+		t.Fatal(err)
+	}
+}
