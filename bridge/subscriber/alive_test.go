@@ -167,7 +167,7 @@ func TestRenewalThatGrantsOtherEvents(t *testing.T) {
 	}
 }
 
-// A renewal that is refused, with whatever status, is tried again by the schedule until 95 % of the lease are over. No
+// FC-CNF-04: a renewal that is refused, with whatever status, is tried again by the schedule until 95 % of the lease are over. No
 // gap when the hub takes it in the end, a new subscription when not.
 func TestRenewalRefused(t *testing.T) {
 	for _, tt := range []struct {

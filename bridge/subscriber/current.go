@@ -11,7 +11,7 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// Context reads the hub's current context (FHIRcast 3.0.0, 2.7) as the open that it stands for, with the given id and
+// Context reads the hub's current context (FHIRcast 3.0.0, 2.9) as the open that it stands for, with the given id and
 // the time of reading. No event, no error and offered: nothing is current. Not offered: this hub does not tell, and the
 // other results say nothing. An error is a *[StatusError] for an answer that is neither, else about a request that was
 // not answered or an answer that could not be read (up to 4 MiB); the context is then not known. It takes 10 s at most.
@@ -26,7 +26,7 @@ func (c *Client) Context(ctx context.Context, id string) (e *fhircast.Event, off
 	return e, offered, nil
 }
 
-func (h *hub) current(ctx context.Context, id string) (*fhircast.Event, bool, error) {
+func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, bool, error) {
 	deadline := fmt.Sprintf("no answer within %v", requestLimit)
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()

@@ -45,6 +45,9 @@ func openSocket(ctx context.Context, cfg Config, socket fhircast.Secret) (ws *we
 	}
 	release := func() bool { return true }
 	dialer := websocket.Dialer{TLSClientConfig: cfg.TLS.Clone()}
+	if dialer.TLSClientConfig != nil {
+		dialer.TLSClientConfig.NextProtos = nil // net/http writes h2 into a configuration that it shares
+	}
 	dial := cfg.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext

@@ -13,7 +13,7 @@ import (
 // discoveryLimit is short: what a hub says about itself is useful and not needed, and a subscription waits for it.
 const discoveryLimit = 3 * time.Second
 
-// discovered is what a hub says about itself (FHIRcast 3.0.0, 2.9), as far as it changes what we do.
+// discovered is what a hub says about itself (FHIRcast 3.0.0, 2.7), as far as it changes what we do.
 type discovered struct {
 	context   bool // it advertises the current context
 	heartbeat bool
@@ -21,7 +21,7 @@ type discovered struct {
 
 // discover asks the hub about itself, once. That it has no good answer is not an error. Without any answer it is asked
 // again with the next subscribe, unless this one is answered.
-func (h *hub) discover(ctx context.Context) {
+func (h *requests) discover(ctx context.Context) {
 	h.mu.Lock()
 	asked := h.known != nil
 	h.mu.Unlock()
@@ -42,8 +42,15 @@ func (h *hub) discover(ctx context.Context) {
 	}
 }
 
+// forget makes the next subscribe ask again.
+func (h *requests) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known = nil
+}
+
 // learn keeps what is known of the hub; the first word counts.
-func (h *hub) learn(known discovered) {
+func (h *requests) learn(known discovered) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.known == nil {
@@ -51,7 +58,7 @@ func (h *hub) learn(known discovered) {
 	}
 }
 
-func (h *hub) configuration(ctx context.Context, client *http.Client) (known discovered, status int, err error) {
+func (h *requests) configuration(ctx context.Context, client *http.Client) (known discovered, status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.below(".well-known", "fhircast-configuration"), nil)
 	if err != nil {
 		return known, 0, err
@@ -81,7 +88,7 @@ func (h *hub) configuration(ctx context.Context, client *http.Client) (known dis
 }
 
 // asked is what a subscribe asks for: each name once, in whatever case.
-func (h *hub) asked() []string {
+func (h *requests) asked() []string {
 	var words []string
 	for _, n := range h.cfg.Events {
 		words = append(words, string(n))
@@ -98,7 +105,7 @@ func (h *hub) asked() []string {
 	return words
 }
 
-func (h *hub) says() discovered {
+func (h *requests) says() discovered {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.known == nil {

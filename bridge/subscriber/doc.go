@@ -1,5 +1,5 @@
 // Package subscriber holds one subscription at one hub, keeps it alive and proves that it is: subscribe, socket,
-// confirmation, answers, renewal, silence, and coming back after a loss (FHIRcast 3.0.0, 2.4 to 2.8).
+// confirmation, answers, renewal, silence, and coming back after a loss (FHIRcast 3.0.0, 2.4 to 2.7 and 2.9).
 //
 // It tells a [Handler] what happens, in the order of the socket, and judges nothing: which event is current, stale or
 // foreign, and what to answer, is the relay's. Sleep, network changes and the user's wishes are the agent's, who calls

@@ -45,14 +45,14 @@ func (e *lineError) Unwrap() error { return e.cause }
 
 // clean puts a foreign error into our words. Errors that are ours stay; deadline tells what was not done in time.
 func clean(err error, deadline string) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
 	var status *StatusError
 	var line *lineError
 	if errors.As(err, &status) || errors.As(err, &line) || errors.Is(err, errEndpoint) || errors.Is(err, errNoEndpoint) {
 		return err
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
 	}
 	return &lineError{words: words(err, deadline), cause: err}
 }
@@ -73,6 +73,8 @@ func words(err error, deadline string) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return deadline
+	case errors.Is(err, context.Canceled):
+		return "given up"
 	case errors.As(err, &dns):
 		return "the hub's name is not known here"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

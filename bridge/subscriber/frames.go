@@ -27,12 +27,15 @@ func (o *owner) frame(ctx context.Context, l *line, f frame) {
 	case *fhircast.Answer:
 		o.cfg.Log.Debug("the hub sent an answer, which only we do")
 	default:
-		switch {
-		case l.subscription > 0:
+		if l.subscription > 0 {
 			o.deliver(l, f)
-		case len(l.held) < mostHeld:
-			l.held = append(l.held, f)
-		default:
+			return
+		}
+		if e, ok := f.message.(*fhircast.Event); ok {
+			l.heldBytes += len(e.Wire())
+		}
+		l.held = append(l.held, f)
+		if len(l.held) > mostHeld || l.heldBytes > mostHeldBytes {
 			o.why = cause{words: "too much before the confirmation"}
 			o.apply(ctx, failed)
 		}
@@ -45,7 +48,7 @@ func (o *owner) deliver(l *line, f frame) {
 		if e.Name.Is(fhircast.Heartbeat) {
 			o.heartbeat(l, e.Period())
 		}
-		o.cfg.Handler.Deliver(fhircast.NewDelivery(e, l.subscription, l.answer))
+		o.cfg.Handler.Deliver(fhircast.NewDelivery(e, l.subscription, l.reply))
 		return
 	}
 	if l.rubbish++; l.rubbish == 1 {

@@ -154,9 +154,6 @@ func TestAnswersComeFromAnywhere(t *testing.T) {
 	var late *fhircast.Delivery
 	w := play(t, func(w *world) {
 		w.onDelivery = func(d *fhircast.Delivery) {
-			late = d
-			w.client.hub.mu.Lock() // any goroutine, at any time
-			w.client.hub.mu.Unlock()
 			go func() {
 				time.Sleep(time.Second)
 				d.Answer(409)

@@ -32,7 +32,8 @@ type line struct {
 	lease        time.Duration
 	since        time.Time // when it was confirmed
 	held         []frame   // came before the confirmation
-	rubbish      int       // frames that could not be parsed
+	heldBytes    int
+	rubbish      int // frames that could not be parsed
 	quiet        time.Duration
 
 	ctx    context.Context // ends with the line, as a request's does
@@ -47,6 +48,7 @@ type line struct {
 	mu      sync.Mutex
 	answers []fhircast.Answer
 	ready   chan struct{} // says that answers has some
+	reply   func(fhircast.Answer)
 	pongs   chan string
 	dying   error // why we ended it ourselves, if we did
 }
@@ -54,6 +56,7 @@ type line struct {
 func newLine(ctx context.Context, number int) *line {
 	l := &line{number: number, quiet: silenceLimit, ready: make(chan struct{}, 1), pongs: make(chan string, 1), unread: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(ctx)
+	l.reply = l.answer // once, not for each event
 	return l
 }
 
@@ -64,6 +67,9 @@ func (l *line) silence() time.Duration { return time.Since(l.born) - time.Durati
 
 // answer queues an answer; it may be called from any goroutine and never waits.
 func (l *line) answer(a fhircast.Answer) {
+	if l.ctx.Err() != nil {
+		return
+	}
 	l.mu.Lock()
 	full := len(l.answers) >= mostAnswers
 	if !full {

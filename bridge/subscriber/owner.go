@@ -17,8 +17,10 @@ import (
 const (
 	confirmLimit = 10 * time.Second
 	deniedAgain  = time.Minute // a second denial within this time is believed
-	mostHeld     = 64          // frames before the confirmation
 	leaveLimit   = 3 * time.Second
+
+	mostHeld      = 64 // frames before the confirmation, and of how many bytes
+	mostHeldBytes = 2 * relayLimit
 )
 
 // owner is the goroutine of one Run, and its state. Everything here is touched by that goroutine alone; the goroutines
@@ -80,6 +82,11 @@ func newOwner(c *Client) *owner {
 }
 
 func (o *owner) run(ctx context.Context) error {
+	o.hub.forget()
+	select {
+	case <-o.reconnects: // asked for when there was nothing to reconnect
+	default:
+	}
 	o.apply(ctx, begin)
 	stopped := ctx.Done()
 	for o.at != ended {

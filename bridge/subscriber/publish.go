@@ -94,7 +94,7 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	return again, nil
 }
 
-func (h *hub) postEvent(ctx context.Context, to route, body []byte) (int, error) {
+func (h *requests) postEvent(ctx context.Context, to route, body []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	address, media := h.cfg.HubURL, "application/json"

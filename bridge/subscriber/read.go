@@ -55,7 +55,7 @@ func (l *line) read(take func(frame)) error {
 		}
 		switch {
 		case len(buf) > relayLimit:
-			id, name := fhircast.Skim(io.MultiReader(bytes.NewReader(buf), audible))
+			id, name := fhircast.Skim(fullReader{io.MultiReader(bytes.NewReader(buf), audible)})
 			if _, err := io.Copy(io.Discard, audible); err != nil {
 				return l.end(err)
 			}
@@ -113,6 +113,18 @@ func (h heardReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	if n > 0 {
 		h.l.hear()
+	}
+	return n, err
+}
+
+// fullReader fills what it is given to fill. The decoder that skims a frame goes over all it holds after each read; by
+// the few kilobytes of a socket's read, a text of 32 MiB would take a long time.
+type fullReader struct{ r io.Reader }
+
+func (f fullReader) Read(p []byte) (int, error) {
+	n, err := io.ReadFull(f.r, p)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
 	}
 	return n, err
 }

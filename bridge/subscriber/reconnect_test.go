@@ -59,7 +59,7 @@ func TestReconnectByTheSchedule(t *testing.T) {
 		"3m20s unsubscribe", "3m20s socket 2 ended: 1000",
 	)
 	for _, form := range w.posts[:8] {
-		// FC-SUB-11 FC-DEN-03
+		// FC-SUB-11
 		if form.Has("hub.channel.endpoint") {
 			t.Error("an old socket in a new subscription")
 		}
@@ -233,7 +233,7 @@ func TestRefusalIsAStatusError(t *testing.T) {
 	})
 }
 
-// FC-DEN-01 FC-DEN-02 FC-DEN-04 FC-DEN-06
+// FC-DEN-01 FC-DEN-02 FC-DEN-03 FC-DEN-04 FC-DEN-06
 func TestDeniedTwiceWithinAMinute(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		w := play(t, func(w *world) {

@@ -54,7 +54,7 @@ type Handler interface {
 // A Client is one subscription. Its methods may be called from any goroutine, except that Run runs once at a time.
 type Client struct {
 	cfg   Config
-	hub   *hub
+	hub   *requests
 	fault error // what is wrong with cfg
 
 	subscriptions int         // how many were confirmed; of Run's goroutine
@@ -72,7 +72,7 @@ func New(cfg Config) *Client {
 		cfg.Rand = rand.Float64
 	}
 	c := &Client{cfg: cfg, reconnects: make(chan string, 1)}
-	c.hub, c.fault = newHub(cfg)
+	c.hub, c.fault = newRequests(cfg)
 	return c
 }
 

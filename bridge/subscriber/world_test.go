@@ -45,13 +45,14 @@ type world struct {
 
 	// The script: how the nth (from 1) subscribe is answered, and what the nth socket does. The defaults accept and
 	// confirm. Other requests have handlers of their own.
-	onSubscribe func(n int, form url.Values, w http.ResponseWriter)
-	onSocket    func(n int, s *socket)
-	onUpgrade   func(n int, w http.ResponseWriter) (answered bool) // the nth handshake
-	onEvent     http.HandlerFunc
-	onContext   http.HandlerFunc
-	onWellKnown http.HandlerFunc
-	onDelivery  func(d *fhircast.Delivery)
+	onSubscribe   func(n int, form url.Values, w http.ResponseWriter)
+	onSocket      func(n int, s *socket)
+	onUpgrade     func(n int, w http.ResponseWriter) (answered bool) // the nth handshake
+	onUnsubscribe func(w http.ResponseWriter)
+	onEvent       http.HandlerFunc
+	onContext     http.HandlerFunc
+	onWellKnown   http.HandlerFunc
+	onDelivery    func(d *fhircast.Delivery)
 
 	mu       sync.Mutex
 	posts    []url.Values
@@ -80,6 +81,7 @@ func play(t *testing.T, prepare, act func(w *world)) *world {
 		}
 		w.onSubscribe = func(n int, form url.Values, rw http.ResponseWriter) { w.accept(n, rw) }
 		w.onSocket = func(n int, s *socket) { s.confirm(3600) }
+		w.onUnsubscribe = func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusAccepted) }
 		w.onWellKnown = http.NotFound
 		w.onContext = http.NotFound
 		w.onEvent = func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(http.StatusAccepted) }
@@ -212,7 +214,7 @@ func (w *world) form(rw http.ResponseWriter, r *http.Request) {
 		w.onSubscribe(n, form, rw)
 		return
 	}
-	rw.WriteHeader(http.StatusAccepted)
+	w.onUnsubscribe(rw)
 }
 
 func endpoint(n int) string { return fmt.Sprintf("wss://hub.example.test/ws/%d-%s", n, canary) }

@@ -21,8 +21,8 @@ const (
 	answerLimit  = 64 << 10         // of an answer, where we need little or nothing of it
 )
 
-// hub is the HTTP half: requests, and what was learnt from their answers. It may be used from any goroutine.
-type hub struct {
+// requests is the HTTP half, and what was learnt from their answers. It may be used from any goroutine.
+type requests struct {
 	cfg    Config
 	url    *url.URL
 	signed *http.Client
@@ -33,7 +33,7 @@ type hub struct {
 	publishTo route
 }
 
-func newHub(cfg Config) (*hub, error) {
+func newRequests(cfg Config) (*requests, error) {
 	u, err := url.Parse(cfg.HubURL)
 	switch {
 	case err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil:
@@ -47,7 +47,7 @@ func newHub(cfg Config) (*hub, error) {
 	if cfg.Dial == nil {
 		plain.Proxy = http.ProxyFromEnvironment
 	}
-	h := &hub{cfg: cfg, url: u, plain: sameOrigin(&http.Client{Transport: plain})}
+	h := &requests{cfg: cfg, url: u, plain: sameOrigin(&http.Client{Transport: plain})}
 	h.signed = h.plain
 	if cfg.HTTP != nil {
 		h.signed = sameOrigin(cfg.HTTP)
@@ -70,7 +70,7 @@ func sameOrigin(client *http.Client) *http.Client {
 }
 
 // below is the address of something under the hub's, as FHIRcast appends it: after the path, one escaped segment each.
-func (h *hub) below(segments ...string) string {
+func (h *requests) below(segments ...string) string {
 	u := *h.url
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	for _, s := range segments {
@@ -84,7 +84,7 @@ func (h *hub) below(segments ...string) string {
 
 // subscribe asks for a subscription, or, with the socket of one, for its renewal (FHIRcast 3.0.0, 2.4.1). It returns
 // the socket that the hub names, "" if it accepted a renewal and named none.
-func (h *hub) subscribe(ctx context.Context, socket fhircast.Secret) (fhircast.Secret, error) {
+func (h *requests) subscribe(ctx context.Context, socket fhircast.Secret) (fhircast.Secret, error) {
 	form := url.Values{
 		"hub.channel.type": {"websocket"},
 		"hub.mode":         {"subscribe"},
@@ -114,7 +114,7 @@ func (h *hub) subscribe(ctx context.Context, socket fhircast.Secret) (fhircast.S
 }
 
 // unsubscribe ends the subscription of that socket (FHIRcast 3.0.0, 2.4.5).
-func (h *hub) unsubscribe(ctx context.Context, socket fhircast.Secret) error {
+func (h *requests) unsubscribe(ctx context.Context, socket fhircast.Secret) error {
 	_, err := h.postForm(ctx, url.Values{
 		"hub.channel.type":     {"websocket"},
 		"hub.mode":             {"unsubscribe"},
@@ -128,7 +128,7 @@ func (h *hub) unsubscribe(ctx context.Context, socket fhircast.Secret) error {
 }
 
 // postForm returns the socket that an answer of 200, 201 or 202 names. Any other answer is a *StatusError.
-func (h *hub) postForm(ctx context.Context, form url.Values, limit time.Duration) (fhircast.Secret, error) {
+func (h *requests) postForm(ctx context.Context, form url.Values, limit time.Duration) (fhircast.Secret, error) {
 	deadline := fmt.Sprintf("no answer within %v", limit)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -167,7 +167,7 @@ func socketIn(body []byte, header http.Header) fhircast.Secret {
 }
 
 // owns tells whether an address is a socket of this hub: wss, on the same host.
-func (h *hub) owns(socket fhircast.Secret) bool {
+func (h *requests) owns(socket fhircast.Secret) bool {
 	u, err := url.Parse(socket.Reveal())
 	return err == nil && u.Scheme == "wss" && u.User == nil && strings.EqualFold(u.Hostname(), h.url.Hostname())
 }
