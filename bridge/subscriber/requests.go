@@ -21,7 +21,8 @@ const (
 	answerLimit  = 64 << 10         // of an answer, where we need little or nothing of it
 )
 
-// requests is the HTTP half, and what was learnt from their answers. It may be used from any goroutine.
+// requests is the HTTP half: what is asked of the hub, and what was learnt from its answers. It may be used from any
+// goroutine.
 type requests struct {
 	cfg    Config
 	url    *url.URL
