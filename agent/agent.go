@@ -57,6 +57,7 @@ type Agent struct {
 	endSess   context.CancelFunc // of session.Run
 	attempt   *oauth.Attempt
 	line      *line
+	joined    hubKey // what the sign-in named when line was made
 	paused    bool
 	unpause   *time.Timer
 	ended     bool // the sign-in ended

@@ -205,6 +205,10 @@ func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 		a.endSess()
 	}
 	a.hangUp()
+	if older := a.session; older != nil {
+		// The new sign-in has taken its place in the keychain; what the server still knows of it is revoked.
+		a.wait.Go(func() { _ = older.SignOut(a.running) })
+	}
 	a.session, a.siteName, a.ended, a.paused, a.stuck = session, s.Name, false, false, false
 	a.solved(problemSigninEnded, problemSigninEnds, problemSigninFailed, problemSigninDeclined, problemKeychain, problemMayStillShow)
 	a.remember(s.Name)
@@ -237,6 +241,7 @@ func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 // joinSession joins the hub that the sign-in named, or that the configuration names where it named none.
 func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	g := a.session.Grant()
+	a.joined = hubOf(g)
 	hub := s.Hub
 	if g.HubURL != "" {
 		hub.URL = g.HubURL
@@ -265,10 +270,21 @@ func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	a.connect(seat{hub: hub, user: who, scopes: scopes, client: a.session.Client(), roots: roots, preview: preview})
 }
 
+// A hubKey is the FHIRcast session that a grant names.
+type hubKey struct {
+	url   string
+	topic fhircast.Secret
+}
+
+func hubOf(g oauth.Grant) hubKey { return hubKey{g.HubURL, fhircast.Secret(g.HubTopic.Reveal())} }
+
 // lookAtSession keeps what the Status says of the sign-in right.
 func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 	if a.session != session {
 		return
+	}
+	if hub := hubOf(session.Grant()); hub != a.joined && a.line != nil { // SM-REF-10: a refresh named another session
+		a.joinSession(s, nil)
 	}
 	if words := session.Warning(); words != "" {
 		a.notify(problemKeychain, words)

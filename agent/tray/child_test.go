@@ -95,7 +95,10 @@ func startChild(t *testing.T, env ...string) *child {
 		case <-time.After(patience):
 			t.Error("the tray does not end when its context does")
 			_ = cmd.Process.Kill()
-			<-ended
+			select {
+			case <-ended:
+			case <-time.After(patience):
+			}
 		}
 	})
 	return c

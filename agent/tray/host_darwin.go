@@ -30,4 +30,7 @@ func drawIcon(png, _ []byte) error {
 	return nil
 }
 
+// closeMenu has nothing to do: an open menu is redrawn.
+func closeMenu() {}
+
 func label(text string) string { return text }

@@ -48,5 +48,8 @@ func drawIcon(png, _ []byte) (err error) {
 	return nil
 }
 
+// closeMenu has nothing to do: panels redraw an open menu.
+func closeMenu() {}
+
 // label keeps an underscore what it is: in a D-Bus menu one alone marks the letter of a shortcut.
 func label(text string) string { return strings.ReplaceAll(text, "_", "__") }

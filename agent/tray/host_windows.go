@@ -31,6 +31,7 @@ func (t *Tray) host(ctx context.Context, first View) error {
 		select {
 		case <-ready:
 			ended <- t.draw(ctx, first, nil)
+			closeMenu() // an open one keeps the message loop to itself
 			systray.Quit()
 		case <-time.After(maxStart):
 			// systray 1.12.2 tells nobody when it has no icon, and waits for ever.
@@ -113,7 +114,35 @@ func postQuit(thread uint32) {
 	windows.NewLazySystemDLL("user32.dll").NewProc("PostThreadMessageW").Call(uintptr(thread), quit, 0, 0)
 }
 
-// drawIcon logs nothing and cannot fail for good: after a restart of the taskbar systray shows the icon again.
+// closeMenu closes the menu if it is open: Windows does not redraw one, and "In sync" must not stand there when it is no
+// longer so. Only the window's own thread may end a menu, hence a message.
+func closeMenu() {
+	const cancelMode = 0x1f // WM_CANCELMODE
+	if w := findWindow("SystrayClass", windows.GetCurrentProcessId()); w != 0 {
+		windows.NewLazySystemDLL("user32.dll").NewProc("PostMessageW").Call(uintptr(w), cancelMode, 0, 0)
+	}
+}
+
+// findWindow finds a window of a class in a process, or 0.
+func findWindow(class string, pid uint32) windows.HWND {
+	name, err := windows.UTF16PtrFromString(class)
+	if err != nil {
+		return 0
+	}
+	next := windows.NewLazySystemDLL("user32.dll").NewProc("FindWindowExW")
+	var found uintptr
+	for {
+		if found, _, _ = next.Call(0, found, uintptr(unsafe.Pointer(name)), 0); found == 0 {
+			return 0
+		}
+		var owner uint32
+		if _, err := windows.GetWindowThreadProcessId(windows.HWND(found), &owner); err == nil && owner == pid {
+			return windows.HWND(found)
+		}
+	}
+}
+
+// drawIcon never fails: after a restart of the taskbar systray shows the icon again.
 func drawIcon(_, ico []byte) error {
 	systray.SetIcon(ico)
 	return nil

@@ -66,6 +66,9 @@ func (n *native) setIcon(phase protocol.Phase) error {
 
 func (n *native) setTooltip(text string) { systray.SetTooltip(text) }
 
+// flush closes an open menu where the desktop would go on showing the old lines in it.
+func (n *native) flush() { closeMenu() }
+
 // setItem never touches a line that stays hidden: on Windows any change of it shows it again.
 func (n *native) setItem(i int, was, is Item) {
 	line := n.items[i]

@@ -83,6 +83,7 @@ type screen interface {
 	setIcon(phase protocol.Phase) error
 	setTooltip(text string)
 	setItem(i int, was, is Item)
+	flush() // lines have changed
 }
 
 // picture is what is drawn of a view.
@@ -152,10 +153,15 @@ func update(s screen, was, is picture) error {
 	if was.tooltip != is.tooltip {
 		s.setTooltip(is.tooltip)
 	}
+	changed := false
 	for i := range is.items {
 		if was.items[i] != is.items[i] {
 			s.setItem(i, was.items[i], is.items[i])
+			changed = true
 		}
+	}
+	if changed {
+		s.flush()
 	}
 	return nil
 }

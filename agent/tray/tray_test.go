@@ -36,6 +36,8 @@ func (s *fakeScreen) setItem(_ int, was, is Item) {
 	s.add(fmt.Sprintf("%q (%v) becomes %q (%v)", was.Text, was.Enabled, is.Text, is.Enabled))
 }
 
+func (s *fakeScreen) flush() { s.add("flush") }
+
 func (s *fakeScreen) take() []string {
 	d := s.drawn
 	s.drawn = nil
@@ -80,6 +82,7 @@ func TestOnlyWhatChangedIsDrawn(t *testing.T) {
 			"tooltip report_pad did not follow",
 			`"In sync, 2 apps follow" (true) becomes "report_pad did not follow" (true)`,
 			fmt.Sprintf("%q (true) becomes %q (true)", was, is),
+			"flush",
 		}
 		if d := s.take(); !slices.Equal(d, want) {
 			t.Errorf("drawn was %q\nwant %q", d, want)

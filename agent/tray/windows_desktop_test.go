@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 
@@ -25,7 +24,7 @@ func TestClicksArrive(t *testing.T) {
 		const command = 0x111 // WM_COMMAND
 		for i, item := range Menu(View{}, noon) {
 			if item.Command == c {
-				post(t, window, command, uintptr(i+1)) // systray numbers its lines in their order
+				post(t, window, command, uintptr(i+1), 0) // systray numbers its lines in their order
 			}
 		}
 	}
@@ -65,11 +64,28 @@ func TestClicksArrive(t *testing.T) {
 	}
 }
 
+// S1: Windows does not redraw a menu that is open, so it is closed before it looks better than the facts.
+func TestS1_OpenMenuDoesNotGoOnSayingInSync(t *testing.T) {
+	tray, window := onTaskbar(t)
+	openMenu(t, tray, window)
+	v := View{Status: status()}
+	v.Status.Phase, v.Status.Sentence = protocol.PhaseOutOfSync, "NOT in sync: check the patient in every app"
+	tray.show(t, v)
+	eventually(t, "the menu is closed", func() bool { return !menuIsOpen(tray) })
+	tray.ends(t, "<nil>")
+}
+
+func TestEndsWithItsMenuOpen(t *testing.T) {
+	tray, window := onTaskbar(t)
+	openMenu(t, tray, window)
+	tray.ends(t, "<nil>")
+}
+
 // An installer that updates the program asks it to close like this.
 func TestWindowIsClosedFromOutside(t *testing.T) {
 	tray, window := onTaskbar(t)
 	const closeWindow = 0x10 // WM_CLOSE
-	post(t, window, closeWindow, 0)
+	post(t, window, closeWindow, 0, 0)
 	if got := tray.says(t); got != "ended <nil>" {
 		t.Errorf("the tray says %q", got)
 	}
@@ -92,36 +108,27 @@ func onTaskbar(t *testing.T) (*child, windows.HWND) {
 	tray.show(t, View{Status: status()})
 	var window windows.HWND
 	eventually(t, "the tray has its window", func() bool {
-		window = findWindow(t, uint32(tray.pid))
+		window = findWindow("SystrayClass", uint32(tray.pid))
 		return window != 0
 	})
 	return tray, window
 }
 
-// findWindow finds the window of systray's class in a process.
-func findWindow(t *testing.T, pid uint32) (found windows.HWND) {
+func openMenu(t *testing.T, tray *child, window windows.HWND) {
 	t.Helper()
-	next := windows.NewLazySystemDLL("user32.dll").NewProc("FindWindowExW")
-	class, err := windows.UTF16PtrFromString("SystrayClass")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		w, _, _ := next.Call(0, uintptr(found), uintptr(unsafe.Pointer(class)), 0)
-		if w == 0 {
-			return 0
-		}
-		found = windows.HWND(w)
-		var owner uint32
-		if _, err := windows.GetWindowThreadProcessId(found, &owner); err == nil && owner == pid {
-			return found
-		}
-	}
+	eventually(t, "the menu is open", func() bool {
+		const icon, rightButtonUp = 0x401, 0x205 // systray's message, WM_RBUTTONUP
+		post(t, window, icon, 0, rightButtonUp)
+		return menuIsOpen(tray)
+	})
 }
 
-func post(t *testing.T, window windows.HWND, message, parameter uintptr) {
+// menuIsOpen looks for a window of the class that menus have.
+func menuIsOpen(tray *child) bool { return findWindow("#32768", uint32(tray.pid)) != 0 }
+
+func post(t *testing.T, window windows.HWND, message, w, l uintptr) {
 	t.Helper()
-	if ok, _, err := windows.NewLazySystemDLL("user32.dll").NewProc("PostMessageW").Call(uintptr(window), message, parameter, 0); ok == 0 {
+	if ok, _, err := windows.NewLazySystemDLL("user32.dll").NewProc("PostMessageW").Call(uintptr(window), message, w, l); ok == 0 {
 		t.Fatal(err)
 	}
 }
