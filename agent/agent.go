@@ -40,7 +40,7 @@ type Agent struct {
 	cfg   Config
 	relay *bridge.Relay
 	board board
-	in    chan func()
+	in    chan func() // unbuffered: what is taken is done
 	nudge chan struct{} // something that the Status is made of has changed
 	done  chan struct{}
 	keys  protocol.Keys
@@ -76,7 +76,7 @@ func New(cfg Config) *Agent {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
-	a := &Agent{cfg: cfg, in: make(chan func(), 16), nudge: make(chan struct{}, 1), done: make(chan struct{}),
+	a := &Agent{cfg: cfg, in: make(chan func()), nudge: make(chan struct{}, 1), done: make(chan struct{}),
 		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice)}
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
