@@ -40,7 +40,7 @@ type Agent struct {
 	cfg   Config
 	relay *bridge.Relay
 	board board
-	in    chan func() // unbuffered: what is taken is done
+	in    chan func()   // unbuffered: what is taken is done
 	nudge chan struct{} // something that the Status is made of has changed
 	done  chan struct{}
 	keys  protocol.Keys
