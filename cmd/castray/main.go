@@ -1,0 +1,46 @@
+// Command castray is the one program of Castray: the agent with its tray, and the commands by which people and scripts
+// talk to an agent that runs.
+//
+// The commands are thin. What the agent does is in package agent, what the tray shows in agent/tray, what a command asks
+// for in ipc/protocol; here is who asks whom, what is printed and with which code the program ends (DESIGN 3.1).
+//
+// No state outlives a command. While the agent runs with a tray, the main goroutine belongs to the tray.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/castray/castray/agent"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // whoever asks a second time does not wait for a polite end
+	t := &tool{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), machine: thisMachine}
+	os.Exit(t.run(ctx, os.Args[1:]))
+}
+
+// A tool is one run of the program: what it reads and prints, and what the global flags said.
+type tool struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+	machine        func(*agent.Config) // fills in the keychain and the browser
+
+	writing sync.Mutex // over both outputs
+
+	configFile string // --config
+	socket     string // --socket
+	json       bool   // --json
+}
+
+// thisMachine gives an agent the keychain and the browser of the operating system.
+func thisMachine(c *agent.Config) {
+	c.Store = agent.Keychain()
+	c.OpenURL = systemBrowser()
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castray/castray/agent/sandbox"
+)
+
+func (t *tool) sandboxCommand() *cobra.Command {
+	var c sandbox.Config
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Serve an invented hospital on this computer, to try and test against",
+		Long: `Serves a sign-in, a FHIR server, a FHIRcast hub and an EHR page on which patients are opened, until it is ended.
+Prints where they are as one line of JSON. Everybody in it is invented, and whoever can reach it may be anybody.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.Users < 1 {
+				return usagef("A sandbox has at least one user.")
+			}
+			return t.serveSandbox(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:0", "loopback address and port; 0 is any free one")
+	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
+	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
+	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
+	return cmd
+}
+
+func (t *tool) serveSandbox(ctx context.Context, c sandbox.Config) (err error) {
+	if c.Dir == "" {
+		if c.Dir, err = os.MkdirTemp("", "castray-sandbox-"); err != nil {
+			return fmt.Errorf("folder of the sandbox: %w", err)
+		}
+		defer os.RemoveAll(c.Dir)
+	}
+	c.Log = slog.New(slog.NewTextHandler(t.stderr, nil))
+	box, err := sandbox.New(ctx, c)
+	if err != nil {
+		return failf(exitFailed, "%s", err)
+	}
+	// Whoever reads the line may connect at once: the listener is open, and Run takes what waits there.
+	if err := t.printJSON(box.Info()); err != nil {
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		_ = box.Run(gone) // closes the listener
+		return err
+	}
+	return box.Run(ctx)
+}
