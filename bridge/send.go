@@ -166,27 +166,3 @@ func meaning(id string, status int, err error) (*protocol.SendResult, *protocol.
 	return nil, &protocol.Error{Code: protocol.CodeNotConnected, Message: "The hub's answer was lost: the event may have been taken or not. Send the same id again, or look at the context.",
 		Data: &protocol.ErrorData{Unknown: true}}
 }
-
-// missed is a request whose broadcast did not come, or that was rejected after all: what the hub says now goes to the
-// app that asked (S9).
-func (c *core) missed(q *request) {
-	if q.echoed || q.gen != c.gen || c.sub == 0 || !q.event.Name.Changes() {
-		return
-	}
-	q.echoed = true
-	c.forceReading(q.app)
-}
-
-// echo marks the request that an event confirms.
-func (c *core) echo(e *fhircast.Event) {
-	if q := c.requests[e.ID]; q != nil && q.event.Name.Is(e.Name) {
-		q.echoed = true
-	}
-}
-
-// forgetEchoes is the end of a session or subscription: whatever was asked is decided by the next reading.
-func (c *core) forgetEchoes() {
-	for _, q := range c.requests {
-		q.echoed = true
-	}
-}

@@ -1,0 +1,141 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// change is an open, a close or Home-open.
+func (c *core) change(d *fhircast.Delivery) {
+	e := d.Event
+	what, ok := name(e)
+	if !ok {
+		c.counters.Malformed++
+		c.emit(answer{d, 400})
+		c.doubt()
+		return
+	}
+	if repeat := c.desk.note(e); repeat {
+		c.repeated(d, what)
+		return
+	}
+	c.echo(e)
+	switch {
+	case e.Name.Verb() == fhircast.Close:
+		c.closed(d, what)
+	case e.Name.Is(fhircast.HomeOpen):
+		c.beat()
+		c.accepted(e)
+		c.contextChanged()
+		c.desk.nothing()
+		c.spread(d, what)
+	default:
+		c.open(d, what)
+	}
+}
+
+// repeated: a repeat of the current event goes again to those that did not follow it; it also ends a SyncError about it
+// (FC-HGS-09). An old open that comes again is as doubtful as any old open.
+func (c *core) repeated(d *fhircast.Delivery, what named) {
+	e := d.Event
+	c.emit(answer{d, 202})
+	if !c.desk.isCurrent(e) {
+		if e.Name.Verb() == fhircast.Open && !e.Name.Is(fhircast.HomeOpen) && c.desk.older(e, what) {
+			c.doubt()
+		}
+		return
+	}
+	delete(c.complaints, e.ID)
+	r := c.newRound(nil, true)
+	for _, a := range c.present() {
+		switch a.outcome {
+		case protocol.OutcomePending, protocol.OutcomeSilent, protocol.OutcomeFailed, protocol.OutcomeRefused:
+			if a.wants(e.Name) {
+				c.tellEvent(a, e, what, protocol.Mark{}, r)
+			} else {
+				c.bring(a, r, true, true)
+			}
+		}
+	}
+}
+
+// open makes a resource current, unless the open is doubtful.
+func (c *core) open(d *fhircast.Delivery, what named) {
+	e := d.Event
+	if c.inInitialWindow() && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
+		// One of the opens that tell what is open: the newest decides what is current, the older ones are no news.
+		c.emit(answer{d, 202})
+		c.desk.open = append([]opened{{e, what}}, c.desk.open...)
+		return
+	}
+	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
+	if crossed || c.desk.older(e, what) {
+		c.emit(answer{d, 202})
+		c.doubt()
+		return
+	}
+	c.beat()
+	c.accepted(e)
+	c.contextChanged()
+	c.desk.opens(e, what, false)
+	c.spread(d, what)
+}
+
+// closed ends what is current, or something else that was open, or nobody can say which.
+func (c *core) closed(d *fhircast.Delivery, what named) {
+	c.beat()
+	c.accepted(d.Event)
+	c.desk.closes(what)
+	is := different
+	if c.desk.event != nil && c.desk.what.anchor == what.anchor {
+		is = c.desk.what.compareKey(what.anchor, what)
+	}
+	if is == same {
+		c.contextChanged()
+		c.desk.nothing()
+		c.spread(d, what)
+		return
+	}
+	c.closedOther(d, what, is)
+}
+
+// closedOther is the close of what is not current: it goes to the apps whose belief names it and changes nothing else,
+// but some hubs clear their current context on any close (FC-REQ-16), so the hub is asked.
+func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
+	r := c.newRound(d, true)
+	for _, a := range c.present() {
+		if c.withhold(a, d.Event) {
+			c.follows(a, d.Event, what)
+			r.agreed = true
+			continue
+		}
+		if !a.expects().names(what) {
+			continue
+		}
+		if a.wants(d.Event.Name) {
+			c.tellEvent(a, d.Event, what, protocol.Mark{}, r)
+		} else {
+			c.tellClear(a, protocol.ReasonClosed, r)
+		}
+	}
+	c.conclude(r, false)
+	switch {
+	case c.offered != offersNot:
+		c.startReading(false)
+	case is == unclear:
+		c.unknown()
+	default:
+		c.bringAll(nil, true)
+	}
+}
+
+// contextChanged is called before any change of what is current: older rounds are settled, opens that nobody has seen
+// yet are taken out, and SyncErrors about what was current are history (S1).
+func (c *core) contextChanged() {
+	c.settle()
+	c.supersede()
+	clear(c.complaints)
+	c.clearedByUser = time.Time{}
+}

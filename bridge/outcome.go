@@ -1,0 +1,113 @@
+package bridge
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// answered is what an app said to a message.
+type answered struct {
+	app    string
+	seq    int
+	status int // as in HTTP; 0 = an error, or no sense
+}
+
+func (in answered) apply(c *core) {
+	a := c.app(in.app)
+	if a == nil {
+		return
+	}
+	m := a.unread[in.seq]
+	if m == nil && a.writing != nil && a.writing.seq == in.seq {
+		m = a.writing
+	}
+	if m == nil || m.answered {
+		c.counters.LateAnswers++
+		return
+	}
+	m.answered = true
+	delete(a.unread, in.seq)
+	o, why := m.meaning(in.status)
+	if m.clear && o == protocol.OutcomeCleared && (a.lastWritten <= m.seq) {
+		a.believes, a.clearTold = noPatient, false
+	}
+	if m.old {
+		c.counters.LateAnswers++
+		m.done = true
+		c.result(a, m, o)
+		c.checkClearing()
+		return
+	}
+	if m.done {
+		c.counters.LateAnswers++
+	}
+	c.outcome(a, m, o, why)
+	c.checkClearing()
+}
+
+// meaning is what an answer says: DESIGN 2, "What an app may answer".
+func (m *message) meaning(status int) (o protocol.Outcome, problem string) {
+	switch {
+	case m.clear && status >= 200 && status < 300 && status != 202:
+		return protocol.OutcomeCleared, ""
+	case status == 202:
+		return protocol.OutcomeSent, ""
+	case m.clear:
+		return protocol.OutcomeFailed, problemClearFailed
+	case status >= 200 && status < 300:
+		return protocol.OutcomeAcknowledged, ""
+	case status >= 400 && status < 500:
+		return protocol.OutcomeRefused, ""
+	}
+	return protocol.OutcomeFailed, ""
+}
+
+// overdue is the end of waiting for an answer: 8 s for an event, 2 s for a clear. A late answer still mends it.
+func (c *core) overdue(a *app, m *message) {
+	if !m.change {
+		delete(a.unread, m.seq)
+	}
+	if m.done || m.answered || m.old || c.app(a.id) != a || a.lost {
+		return
+	}
+	why := ""
+	if m.clear {
+		why = problemClearFailed
+	}
+	c.outcome(a, m, m.bad, why)
+	c.checkClearing()
+}
+
+// outcome ends a message: the app's row and the round take what came of it.
+func (c *core) outcome(a *app, m *message, o protocol.Outcome, why string) {
+	m.done = true
+	if m.change && !m.old {
+		switch {
+		case a.busy() && !o.Worse(protocol.OutcomePending):
+			// Of two messages one is well; the row waits for the other.
+		case a.outcome == protocol.OutcomePending || o.Worse(a.outcome) || m.answered:
+			a.set(o, why, c.now)
+		}
+	}
+	c.result(a, m, o)
+}
+
+// busy tells whether something about the current context is still on its way to the app or back.
+func (a *app) busy() bool {
+	open := func(m *message) bool { return m.change && !m.old && !m.done }
+	if a.writing != nil && open(a.writing) {
+		return true
+	}
+	for _, m := range a.unread {
+		if open(m) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.queue, open)
+}
+
+func (a *app) set(o protocol.Outcome, why string, now time.Time) {
+	a.outcome, a.why, a.at = o, why, now
+}
