@@ -82,7 +82,8 @@ func taskbarTakesIcons() bool {
 		return false
 	}
 	defer user.NewProc("DestroyWindow").Call(window)
-	icon := notifyIcon{Window: windows.Handle(window), ID: 1}
+	// As systray does it: an icon that has nothing yet but a message (NIF_MESSAGE).
+	icon := notifyIcon{Window: windows.Handle(window), ID: 1, Flags: 1, Callback: 0x401}
 	icon.Size = uint32(unsafe.Sizeof(icon))
 	notify := shell.NewProc("Shell_NotifyIconW")
 	if ok, _, _ := notify.Call(add, uintptr(unsafe.Pointer(&icon))); ok == 0 {

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/castray/castray/agent/config"
+	"github.com/castray/castray/oauth"
+)
+
+// site finds a configured site by name; "" is the one to start with.
+func (a *Agent) site(name string) *config.Site {
+	if name == "" {
+		if first := a.firstSite(); first != nil {
+			return first
+		}
+		return &a.cfg.Settings.Sites[0]
+	}
+	for i := range a.cfg.Settings.Sites {
+		if s := &a.cfg.Settings.Sites[i]; s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// firstSite is the last used site, else the only one, else none.
+func (a *Agent) firstSite() *config.Site {
+	if a.cfg.StateDir != "" {
+		if name, err := os.ReadFile(filepath.Join(a.cfg.StateDir, "site")); err == nil && strings.TrimSpace(string(name)) != "" {
+			if s := a.site(strings.TrimSpace(string(name))); s != nil {
+				return s
+			}
+		}
+	}
+	if len(a.cfg.Settings.Sites) == 1 {
+		return &a.cfg.Settings.Sites[0]
+	}
+	return nil
+}
+
+// remember keeps the last used site for the next start. A disk that is full costs only that.
+func (a *Agent) remember(name string) {
+	if a.cfg.StateDir == "" {
+		return
+	}
+	file := filepath.Join(a.cfg.StateDir, "site")
+	err := os.MkdirAll(a.cfg.StateDir, 0o700)
+	if err == nil {
+		if err = os.WriteFile(file+".new", []byte(name+"\n"), 0o600); err == nil {
+			err = os.Rename(file+".new", file)
+		}
+	}
+	if err != nil {
+		a.cfg.Log.Warn("the last used site cannot be remembered", "because", cause(err))
+	}
+}
+
+// cause is the operating system's word without the path.
+func cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return "unknown"
+}
+
+// launcher is the sign-in of a site. There is one each, so that a second start supersedes the first.
+func (a *Agent) launcher(s *config.Site) (*oauth.Launcher, error) {
+	if l := a.launchers[s.Name]; l != nil {
+		return l, nil
+	}
+	roots, err := siteRoots(s)
+	if err != nil {
+		return nil, err
+	}
+	l := &oauth.Launcher{
+		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
+			HubURL: s.Hub.URL, LoopbackHTTP: s.Hub.Test},
+		HTTP: &http.Client{Transport: transport(roots)}, Store: a.cfg.Store, OpenURL: a.cfg.OpenURL, Log: a.cfg.Log,
+	}
+	a.launchers[s.Name] = l
+	return l, nil
+}
+
+// siteRoots trusts what the site and its hub add to the system's authorities.
+func siteRoots(s *config.Site) (*x509.CertPool, error) {
+	roots, err := config.Roots(s.CAFile)
+	if err != nil || s.Hub.CAFile == "" || s.Hub.CAFile == s.CAFile {
+		return roots, err
+	}
+	if roots == nil {
+		return config.Roots(s.Hub.CAFile)
+	}
+	pem, err := os.ReadFile(s.Hub.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots.AppendCertsFromPEM(pem)
+	return roots, nil
+}
