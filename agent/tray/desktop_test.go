@@ -67,6 +67,9 @@ func TestPanelSeesTheMenu(t *testing.T) {
 	eventually(t, "the new lines show", func() bool { return len(i.menu(t)) == len(before)+2 })
 	looksLike(t, i, v)
 
+	if tray.log.has("failed to emit") {
+		t.Error("systray could not tell all")
+	}
 	tray.ends(t, "<nil>")
 	var owned bool
 	eventually(t, "the tray leaves the bus", func() bool {
