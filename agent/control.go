@@ -141,16 +141,21 @@ func (a *Agent) rejoin(preview func([]string)) {
 	}
 }
 
-// resync reads the context again and tells it to everyone; a subscription that was given up is tried again.
+// resync reads the context again and tells it to everyone; without a subscription it tries at once to have one.
 func (a *Agent) resync(ctx context.Context) error {
-	joined := false
+	joins := false
 	err := a.do(ctx, func() {
-		if a.line == nil && a.stuck && !a.paused {
+		switch {
+		case a.paused:
+		case a.line == nil && a.stuck:
 			a.rejoin(nil)
-			joined = true
+			joins = true
+		case a.line != nil && !a.line.client.State().Subscribed():
+			a.line.client.Reconnect("the user asked")
+			joins = true
 		}
 	})
-	if err != nil || joined {
+	if err != nil || joins {
 		return err
 	}
 	return a.relay.Resync()

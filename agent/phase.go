@@ -95,7 +95,11 @@ var problemSentences = map[string]string{
 	problemKeychain:                  "The sign-in cannot be kept. You will have to sign in after every restart.",
 }
 
-// names put an app into the sentence of a phase that is about one app.
+// worstFirst are the problems in which a wrong patient may be on a screen.
+var worstFirst = []string{string(protocol.OutcomeMismatch), "clear_failed", "sync_error", "app_lost", string(protocol.OutcomeFailed),
+	string(protocol.OutcomeRefused), string(protocol.OutcomeSilent), "context_unknown", problemMayStillShow, problemOffline}
+
+// sentence puts an app into the sentence of a phase that is about one app.
 func sentence(p protocol.Phase, v *bridge.View) string {
 	switch {
 	case p == protocol.PhaseInSync && v.Followers == 1:

@@ -95,7 +95,7 @@ func (a *Agent) assemble() protocol.Status {
 		s.Problems = append(s.Problems, a.offline())
 	}
 	slices.SortFunc(s.Problems, func(a, b protocol.Problem) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Code, b.Code), cmp.Compare(a.App, b.App))
+		return cmp.Or(cmp.Compare(rank(a.Code), rank(b.Code)), a.Since.Compare(b.Since), cmp.Compare(a.Code, b.Code), cmp.Compare(a.App, b.App))
 	})
 	return s
 }
@@ -112,6 +112,14 @@ func (n notice) problem(code string) protocol.Problem {
 		p.Sentence = n.words
 	}
 	return p
+}
+
+// rank puts what may show a wrong patient before what is merely in the way: a view shows only the first few.
+func rank(code string) int {
+	if i := slices.Index(worstFirst, code); i >= 0 {
+		return i
+	}
+	return len(worstFirst)
 }
 
 // offline says why there is no connection, as far as the subscriber knows.

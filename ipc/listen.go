@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,9 @@ type Listener struct {
 	places  chan struct{}
 	refused atomic.Int64
 	closed  atomic.Bool
+
+	closing  sync.Once
+	closeErr error
 }
 
 // Listen takes an address: the path of a Unix socket, or on Windows the name of a pipe. The socket is 0600, the pipe for
@@ -63,6 +67,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 			}
 			continue
 		case ctx.Err() != nil:
+			l.Close() // and wait until the address is given back
 			return nil, ctx.Err()
 		case l.closed.Load():
 			return nil, net.ErrClosed
@@ -121,11 +126,13 @@ func (l *Listener) log() *slog.Logger {
 }
 
 // Close stops accepting and gives the address back, unless another agent has taken it meanwhile. Connections live on.
+// When it returns, whoever called it first, another agent may listen.
 func (l *Listener) Close() error {
-	if l.closed.Swap(true) {
-		return nil
-	}
-	return errors.Join(l.raw.Close(), l.release())
+	l.closing.Do(func() {
+		l.closed.Store(true)
+		l.closeErr = errors.Join(l.raw.Close(), l.release())
+	})
+	return l.closeErr
 }
 
 // Dial connects to the agent at an address and checks that it is a process of our user before anything is sent to it.
