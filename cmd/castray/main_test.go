@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func testMachine(c *agent.Config) {
 	c.Store = agent.Memory()
-	c.OpenURL = func(ctx context.Context, address string) error { return browse(ctx, address) }
+	c.OpenURL = func(ctx context.Context, address string) error { return browse(ctx, os.Getenv("SANDBOX_CA"), address) }
 }
 
 var (
@@ -55,9 +55,9 @@ var (
 )
 
 // browse is a person at the sandbox's pages: the first user signs in, and answers $SANDBOX_ANSWER, otherwise "allow". The
-// browser knows the authority in $SANDBOX_CA.
-func browse(ctx context.Context, address string) error {
-	ca, err := os.ReadFile(os.Getenv("SANDBOX_CA"))
+// browser knows the authority in that file.
+func browse(ctx context.Context, caFile, address string) error {
+	ca, err := os.ReadFile(caFile)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func visit(args []string) int {
 	if json.Unmarshal([]byte(line), &started) != nil { // printed for a person
 		started.URL = strings.TrimSpace(line)
 	}
-	if err := browse(context.Background(), started.URL); err != nil {
+	if err := browse(context.Background(), os.Getenv("SANDBOX_CA"), started.URL); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	_ = cmd.Wait()

@@ -58,7 +58,7 @@ study in focus. "castray demo" shows it without a hospital. "castray run" is the
 	root.PersistentFlags().StringVar(&t.configFile, "config", "", "configuration `FILE`, instead of the user's own")
 	root.PersistentFlags().StringVar(&t.socket, "socket", "", "`ADDR`ess of the agent: a socket or pipe name (default $CASTRAY_SOCKET, then the user's own)")
 	root.AddCommand(
-		t.runCommand(), t.sandboxCommand(),
+		t.runCommand(), t.demoCommand(), t.sandboxCommand(),
 		t.loginCommand(), t.logoutCommand(),
 		t.statusCommand(), t.appsCommand(), t.contextCommand(), t.watchCommand(), t.sendCommand(),
 		t.pauseCommand(), t.resumeCommand(), t.resyncCommand(), t.clearCommand(), t.quitCommand(),
