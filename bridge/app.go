@@ -68,6 +68,7 @@ type message struct {
 	old      bool             // something newer was queued for the app
 	done     bool             // its outcome is known, or it was taken out
 	answered bool
+	reached  bool // the app has it
 }
 
 // app is the relay's side of an App.
@@ -84,7 +85,8 @@ type app struct {
 	told      int              // messages about the context queued for it so far
 	clearTold bool             // it was told to clear and cannot confirm
 
-	lastWritten int // number of the newest message it has
+	lastOpen int      // number of the newest open that it has
+	asked    *request // its newest wish to change the context
 
 	outcome protocol.Outcome
 	why     string // problem code that goes with a bad outcome, where it is not the outcome itself
@@ -117,6 +119,24 @@ func (a *app) asksAny() bool {
 }
 
 func (a *app) agrees(current named) bool { return a.believes.agrees(current, a.asks, a.asksAny()) }
+
+// distrust is for an app of which nobody can say what it shows.
+func (a *app) distrust() { a.believes, a.clearTold = belief{}, false }
+
+// idle tells whether the app has answered all that it was sent.
+func (a *app) idle() bool { return len(a.queue) == 0 && a.writing == nil && len(a.unread) == 0 }
+
+// reached is a message that the app has. A clear counts when it is answered.
+func (a *app) reached(m *message) {
+	if m.reached || m.clear {
+		return
+	}
+	m.reached = true
+	a.believes = m.after(a.believes)
+	if m.open {
+		a.lastOpen, a.clearTold = m.seq, false
+	}
+}
 
 // expects is what the app will believe when all that is on its way is written: planning looks at this, so that nothing
 // is told twice.

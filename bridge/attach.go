@@ -42,7 +42,7 @@ func (in attach) apply(c *core) {
 	c.emit(reply{func() { in.reply(a.id, context, nil) }})
 	if !c.held() {
 		r := c.newRound(nil, true)
-		c.bring(a, r, false, true)
+		c.bring(a, r, manner{replay: true})
 		c.conclude(r, true)
 	}
 }
@@ -142,7 +142,7 @@ func (in pauseApp) apply(c *core) {
 	changes := []string{}
 	if a.paused && !in.paused {
 		a.paused, a.believes = false, belief{} // nobody knows what was done with it meanwhile
-		if c.needs(a, false) {
+		if c.needs(a, manner{}) {
 			changes = append(changes, a.id)
 		}
 	}
@@ -161,7 +161,7 @@ func (in pauseApp) apply(c *core) {
 		}
 	} else if len(changes) > 0 && !c.held() {
 		r := c.newRound(nil, true)
-		c.bring(a, r, false, true)
+		c.bring(a, r, manner{replay: true})
 		c.conclude(r, true)
 	}
 }

@@ -17,40 +17,44 @@ func (c *core) spread(d *fhircast.Delivery, what named) {
 	}
 	for _, a := range c.present() {
 		if c.withhold(a, d.Event) {
-			c.follows(a, d.Event, what)
-			r.agreed = true
+			c.follows(a, d.Event, what, r)
 			continue
 		}
 		if a.wants(d.Event.Name) {
 			c.tellEvent(a, d.Event, what, protocol.Mark{}, r)
 		}
-		c.bring(a, r, false, false)
+		c.bring(a, r, manner{})
 	}
 	c.conclude(r, false)
 }
 
+// manner is how apps are brought to the context.
+type manner struct {
+	force  bool // whatever they believe: the user wants it
+	replay bool // it is nothing new, only new to them
+}
+
 // bringAll brings every app to the context that has no event of its own: read from the hub, cleared, or held back.
-// Force names apps to be told whatever they believe ("" = all); replay marks what was current before.
-func (c *core) bringAll(force map[string]bool, replay bool) {
+func (c *core) bringAll(how manner) {
 	if c.held() {
 		return
 	}
-	c.preview(force)
+	c.preview(how)
 	r := c.newRound(nil, true)
 	for _, a := range c.present() {
-		c.bring(a, r, force[""] || force[a.id], replay)
+		c.bring(a, r, how)
 	}
 	c.conclude(r, true)
 }
 
 // preview says, once, which apps the first context of a session changes, before it does.
-func (c *core) preview(force map[string]bool) {
+func (c *core) preview(how manner) {
 	if !c.previews() {
 		return
 	}
 	ids := []string{}
 	for _, a := range c.present() {
-		if c.needs(a, force[""] || force[a.id]) {
+		if c.needs(a, how) {
 			ids = append(ids, a.id)
 		}
 	}
@@ -62,36 +66,40 @@ func (c *core) preview(force map[string]bool) {
 func (c *core) previews() bool { return c.session != nil && c.session.Preview != nil }
 
 // needs tells whether an app is to be told something to be where the context is.
-func (c *core) needs(a *app, force bool) bool {
-	return a.asksAny() && (!a.expects().agrees(c.desk.what, a.asks, true) || force && c.desk.event != nil)
+func (c *core) needs(a *app, how manner) bool {
+	return a.asksAny() && (how.force || !a.expects().agrees(c.desk.what, a.asks, true))
 }
 
 // bring is S13 for one app: the event itself if it asks for its anchor, one derived from it, or a clear.
-func (c *core) bring(a *app, r *round, force, replay bool) {
-	if !c.needs(a, force) {
+func (c *core) bring(a *app, r *round, how manner) {
+	if !c.needs(a, how) {
 		return
 	}
-	if c.desk.event != nil {
-		mark := protocol.Mark{Replay: replay && !c.desk.snapshot, Snapshot: c.desk.snapshot}
-		if key, ok := c.desk.what.specific(a.asks); ok {
-			e, what := c.desk.event, c.desk.what
-			if key != what.anchor {
-				e, mark.Derived = e.Derive(key), true
-				if e != nil {
-					what, ok = name(e)
-				}
-			}
-			if e != nil && ok {
-				c.tellEvent(a, e, what, mark, r)
-				return
-			}
+	switch {
+	case !c.desk.known:
+		c.tellClear(a, protocol.ReasonUnknown, r)
+	case c.desk.event == nil && a.expects().empty():
+		c.tellClear(a, protocol.ReasonResync, r) // only because somebody wants it
+	case c.desk.event == nil:
+		c.tellClear(a, protocol.ReasonClosed, r)
+	default:
+		c.tellCurrent(a, r, how)
+	}
+}
+
+// tellCurrent tells an app what is current, by whatever it asked for.
+func (c *core) tellCurrent(a *app, r *round, how manner) {
+	e, what := c.desk.event, c.desk.what
+	mark := protocol.Mark{Replay: how.replay && !c.desk.snapshot, Snapshot: c.desk.snapshot}
+	key, ok := what.specific(a.asks)
+	if ok && key != what.anchor {
+		if e, mark.Derived = e.Derive(key), true; e != nil {
+			what, ok = name(e)
 		}
+	}
+	if !ok || e == nil {
 		c.tellClear(a, protocol.ReasonOtherPatient, r)
 		return
 	}
-	if c.desk.known {
-		c.tellClear(a, protocol.ReasonClosed, r)
-		return
-	}
-	c.tellClear(a, protocol.ReasonUnknown, r)
+	c.tellEvent(a, e, what, mark, r)
 }

@@ -21,12 +21,12 @@ func (c *core) change(d *fhircast.Delivery) {
 		c.repeated(d, what)
 		return
 	}
-	c.echo(e)
 	switch {
 	case e.Name.Verb() == fhircast.Close:
 		c.closed(d, what)
 	case e.Name.Is(fhircast.HomeOpen):
 		c.beat()
+		c.echo(e)
 		c.accepted(e)
 		c.contextChanged()
 		c.desk.nothing()
@@ -55,7 +55,7 @@ func (c *core) repeated(d *fhircast.Delivery, what named) {
 			if a.wants(e.Name) {
 				c.tellEvent(a, e, what, protocol.Mark{}, r)
 			} else {
-				c.bring(a, r, true, true)
+				c.bring(a, r, manner{force: true, replay: true})
 			}
 		}
 	}
@@ -73,10 +73,12 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
 	if crossed || c.desk.older(e, what) {
 		c.emit(answer{d, 202})
+		c.missed(c.requests[e.ID]) // an echo that is not delivered confirms nothing
 		c.doubt()
 		return
 	}
 	c.beat()
+	c.echo(e)
 	c.accepted(e)
 	c.contextChanged()
 	c.desk.opens(e, what, false)
@@ -86,6 +88,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 // closed ends what is current, or something else that was open, or nobody can say which.
 func (c *core) closed(d *fhircast.Delivery, what named) {
 	c.beat()
+	c.echo(d.Event)
 	c.accepted(d.Event)
 	c.desk.closes(what)
 	is := different
@@ -107,8 +110,7 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 	r := c.newRound(d, true)
 	for _, a := range c.present() {
 		if c.withhold(a, d.Event) {
-			c.follows(a, d.Event, what)
-			r.agreed = true
+			c.follows(a, d.Event, what, r)
 			continue
 		}
 		if !a.expects().names(what) {
@@ -127,7 +129,7 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 	case is == unclear:
 		c.unknown()
 	default:
-		c.bringAll(nil, true)
+		c.bringAll(manner{replay: true})
 	}
 }
 

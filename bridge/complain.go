@@ -17,9 +17,7 @@ type complaint struct {
 // repeat; about one already replaced it is only counted; what names us says nothing that our rows do not.
 func (c *core) syncError(e *fhircast.Event) {
 	for _, f := range e.Failures() {
-		if q := c.requests[f.EventID]; q != nil && !q.echoed {
-			c.missed(q) // rejected after it was accepted (FC-REQ-04)
-		}
+		c.missed(c.requests[f.EventID]) // rejected after it was accepted (FC-REQ-04)
 		switch {
 		case f.Subscriber != "" && f.Subscriber == c.session.Name:
 		case f.EventID != "" && (c.desk.event == nil || c.desk.event.ID != f.EventID) && c.desk.seenID(f.EventID):

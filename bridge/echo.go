@@ -5,43 +5,51 @@ import (
 	"github.com/castray/castray/ipc/protocol"
 )
 
-// withhold is S9: the echo of an app's own request is kept from it if nothing else was delivered to it since it asked, and
-// if it has answered all that was delivered before: an app that has not read what it was sent before it asked would
-// otherwise end on that, while we believe it at its own request.
+// withhold is S9: the echo of an app's own request is kept from it, if the app surely is where the echo would bring it.
+// It is not where anything was delivered to it since it asked, or lay unanswered when it asked: it may read that after
+// its own wish, and end on it. Nor where it cannot answer, has asked for something else since, or was told that its
+// request failed.
 func (c *core) withhold(a *app, e *fhircast.Event) bool {
 	q := c.requests[e.ID]
-	return q != nil && q.app == a.id && q.gen == c.gen && q.event.Name.Is(e.Name) && q.told == a.told &&
-		len(a.queue) == 0 && a.writing == nil && len(a.unread) == 0
+	return q != nil && q.by == a && q.certain && q.told == a.told && q.gen == c.gen && q.event.Name.Is(e.Name)
 }
 
 // follows is an app whose echo is withheld: it is where the event is, and counts as agreed.
-func (c *core) follows(a *app, e *fhircast.Event, what named) {
+func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	c.seq++
 	m := newMessage(e, what)
-	a.believes, a.clearTold, a.lastWritten = m.after(a.believes), false, c.seq
+	m.seq = c.seq
+	a.reached(m)
 	a.set(protocol.OutcomeAcknowledged, "", c.now)
-}
-
-// missed is a request whose broadcast did not come, or that was rejected after all: what the hub says now goes to the
-// app that asked (S9).
-func (c *core) missed(q *request) {
-	if q.echoed || q.gen != c.gen || c.sub == 0 || !q.event.Name.Changes() {
-		return
-	}
-	q.echoed = true
-	c.forceReading(q.app)
+	c.requests[e.ID].withheld = true
+	r.agreed = r.agreed || a.asksAny()
 }
 
 // echo marks the request that an event confirms.
 func (c *core) echo(e *fhircast.Event) {
 	if q := c.requests[e.ID]; q != nil && q.event.Name.Is(e.Name) {
-		q.echoed = true
+		q.over, q.confirmed = true, true
 	}
 }
 
-// forgetEchoes is the end of a session or subscription: whatever was asked is decided by the next reading.
+// missed is a request whose broadcast did not come, came too late to count, or was rejected after all. The app may show
+// what it asked for or what it had: what the hub says now goes to it, whatever it was told before (S9).
+func (c *core) missed(q *request) {
+	if q == nil || q.over || q.gen != c.gen || c.sub == 0 || !q.event.Name.Changes() {
+		return
+	}
+	q.over, q.certain = true, false
+	q.by.distrust()
+	c.doubt()
+}
+
+// forgetEchoes is the end of a session or subscription: the next reading decides what was asked, and is told to those
+// who asked.
 func (c *core) forgetEchoes() {
 	for _, q := range c.requests {
-		q.echoed = true
+		if !q.over && q.event.Name.Changes() && (q.out || q.err == nil || q.unknown()) {
+			q.by.distrust()
+		}
+		q.over = true
 	}
 }

@@ -92,7 +92,7 @@ func (in subscribed) apply(c *core) {
 		}
 		c.startReading(true)
 		if c.desk.known { // an open came while the apps were cleared
-			c.bringAll(nil, false)
+			c.bringAll(manner{})
 		}
 	})
 }

@@ -29,8 +29,9 @@ func (in answered) apply(c *core) {
 	}
 	m.answered = true
 	delete(a.unread, in.seq)
+	a.reached(m) // also where the answer is here before the writer
 	o, why := m.meaning(in.status)
-	if m.clear && o == protocol.OutcomeCleared && (a.lastWritten <= m.seq) {
+	if m.clear && o == protocol.OutcomeCleared && a.lastOpen < m.seq {
 		a.believes, a.clearTold = noPatient, false
 	}
 	if m.old {

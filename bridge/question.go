@@ -45,7 +45,7 @@ type wish struct {
 func (in wish) apply(c *core) {
 	if a := c.app(in.app); a != nil {
 		a.Events = in.events
-		c.bring(a, c.newRound(nil, true), false, true)
+		c.bring(a, c.newRound(nil, true), manner{replay: true})
 	}
 	c.emit(reply{in.reply})
 }

@@ -19,7 +19,7 @@ type reading struct {
 	failed  int  // in a row
 	waiting bool // for the next try after a failure
 	since   time.Time
-	force   map[string]bool // apps to be told whatever they believe; "" = all
+	force   bool // a re-sync: apps are told whatever they believe
 }
 
 // startReading asks the hub, where it can be asked, and says what happens where it cannot.
@@ -99,9 +99,10 @@ func (c *core) adopt(e *fhircast.Event) {
 			return
 		}
 	}
-	force := c.reading.force
+	force, first := c.reading.force, c.reading.first
 	c.reading = reading{}
-	if !c.alreadyAt(e, what) {
+	already := c.alreadyAt(e, what)
+	if !already {
 		c.contextChanged()
 		if e == nil {
 			c.desk.nothing()
@@ -110,7 +111,7 @@ func (c *core) adopt(e *fhircast.Event) {
 		}
 	}
 	c.clearedByUser = time.Time{}
-	c.bringAll(force, false)
+	c.bringAll(manner{force: force, replay: already && !first})
 }
 
 // alreadyAt tells whether what is current is surely what the hub names.
@@ -144,16 +145,16 @@ func (c *core) notOffered() {
 				c.unknown()
 				return
 			}
-			c.bringAll(nil, false)
+			c.bringAll(manner{})
 		})
 		return
 	}
 	if first && c.desk.known {
-		c.bringAll(nil, false)
+		c.bringAll(manner{})
 		return
 	}
-	if force[""] && c.desk.known { // a re-sync: the hub cannot be asked, but what it last said can be said again
-		c.bringAll(force, true)
+	if force && c.desk.known { // a re-sync: what the hub last said can be said again
+		c.bringAll(manner{force: true, replay: true})
 		return
 	}
 	c.unknown()
@@ -178,7 +179,7 @@ func (c *core) readingFailed() {
 func (c *core) unknown() {
 	c.contextChanged()
 	c.desk.unknown()
-	c.bringAll(nil, false)
+	c.bringAll(manner{})
 }
 
 // inInitialWindow tells whether an open may be one of those that tell a new subscriber what is current.
@@ -192,22 +193,12 @@ func (in resync) apply(c *core) {
 		c.emit(reply{func() { in.reply(notConnected()) }})
 		return
 	}
-	c.forceReading("")
 	c.emit(reply{func() { in.reply(nil) }})
-}
-
-// forceReading reads the context and tells it to that app (all when "") whatever it believes.
-func (c *core) forceReading(id string) {
-	if c.reading.force == nil {
-		c.reading.force = make(map[string]bool)
-	}
-	c.reading.force[id] = true
-	if c.offered == offersNot && c.desk.known && id == "" {
-		force := c.reading.force
-		c.reading.force = nil
-		c.bringAll(force, true)
+	if c.offered == offersNot && c.desk.known { // the hub cannot be asked, but what it last said can be said again
+		c.bringAll(manner{force: true, replay: true})
 		return
 	}
+	c.reading.force = true
 	c.startReading(false)
 }
 

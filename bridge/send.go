@@ -10,16 +10,19 @@ import (
 // A request is a context change that an app asked for. It is posted once; it outlives its answer for as long as its id
 // returns the first result (DESIGN 3.2).
 type request struct {
-	app      string
-	event    *fhircast.Event
-	gen      int
-	told     int // what had been queued for the app when it asked
-	out      bool
-	result   *protocol.SendResult
-	err      *protocol.Error
-	echoed   bool
-	accepted bool
-	waiters  []func(protocol.SendResult, error)
+	by      *app // not its id: under that another may return
+	event   *fhircast.Event
+	gen     int
+	told    int  // what had been queued for the app when it asked
+	certain bool // the app is where this asks to go, unless it is told something else
+	out     bool // posted, the hub's answer is awaited
+	result  *protocol.SendResult
+	err     *protocol.Error
+	waiters []func(protocol.SendResult, error)
+
+	over      bool // its broadcast is not waited for: it came, or was given up
+	confirmed bool // it came
+	withheld  bool // from the app that asked
 }
 
 // send is an app's request. What an app may ask for is decided here and nowhere else.
@@ -43,7 +46,7 @@ func (in send) apply(c *core) {
 		in.refuse(c, fault)
 		return
 	}
-	q := &request{app: a.id, event: e}
+	q := &request{event: e}
 	c.requests[e.ID] = q
 	c.post(a, q, in.reply)
 }
@@ -56,11 +59,11 @@ func (in send) refuse(c *core, fault *protocol.Error) {
 // more (S12).
 func (c *core) again(a *app, q *request, in send) {
 	switch {
-	case q.app != a.id:
+	case q.by.id != a.id:
 		in.refuse(c, &protocol.Error{Code: protocol.CodeInvalidParams, Message: "This id was used by another app; leave id out or make a new one."})
 	case q.out:
 		q.waiters = append(q.waiters, in.reply)
-	case q.err != nil && q.err.Data != nil && q.err.Data.Unknown && c.sub != 0:
+	case q.unknown() && c.sub != 0:
 		c.post(a, q, in.reply)
 	default:
 		c.emit(reply{func() { in.reply(q.answer()) }})
@@ -110,8 +113,15 @@ func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *proto
 
 // post asks the hub. What was asked on one subscription is not waited for on the next (S12).
 func (c *core) post(a *app, q *request, reply func(protocol.SendResult, error)) {
-	q.gen, q.told, q.out, q.result, q.err = c.gen, a.told, true, nil, nil
-	q.echoed, q.accepted = false, false
+	q.by, q.gen, q.out, q.result, q.err = a, c.gen, true, nil, nil
+	q.told, q.over, q.confirmed, q.withheld = a.told, false, false, false
+	if q.event.Name.Changes() {
+		if a.asked != nil {
+			a.asked.certain = false // its echo would find the app further on
+		}
+		a.asked = q
+		q.certain = a.Answers && a.idle()
+	}
 	q.waiters = append(q.waiters, reply)
 	a.inWork++
 	c.emit(publish{gen: c.gen, hub: c.session.Hub, event: q.event})
@@ -131,10 +141,11 @@ func (in published) apply(c *core) {
 		return
 	}
 	q.out = false
-	if a := c.app(q.app); a != nil {
-		a.inWork--
-	}
+	q.by.inWork--
 	q.result, q.err = meaning(q.event.ID, in.status, in.err)
+	if q.confirmed && q.unknown() { // our own echo confirms a request
+		q.result, q.err = &protocol.SendResult{ID: in.id, Status: 202}, nil
+	}
 	for _, waiter := range q.waiters {
 		c.emit(reply{func() { waiter(q.answer()) }})
 	}
@@ -144,11 +155,20 @@ func (in published) apply(c *core) {
 			delete(c.requests, in.id)
 		}
 	})
-	if q.err == nil && !q.echoed && q.gen == c.gen {
-		q.accepted = true
+	switch {
+	case q.gen != c.gen:
+	case q.err == nil:
 		c.after(echoWithin, func() { c.missed(q) })
+	case q.withheld: // refused, and yet it was broadcast
+		q.by.distrust()
+		c.doubt()
+	default:
+		q.certain = false
 	}
 }
+
+// unknown tells whether the hub's answer was lost.
+func (q *request) unknown() bool { return q.err != nil && q.err.Data != nil && q.err.Data.Unknown }
 
 // meaning is what a hub's answer means to the app that asked.
 func meaning(id string, status int, err error) (*protocol.SendResult, *protocol.Error) {

@@ -158,13 +158,7 @@ func (in written) apply(c *core) {
 		c.lose(a, "cut off: it could not be written to")
 		return
 	}
-	a.lastWritten = m.seq
-	if !m.clear {
-		a.believes = m.after(a.believes)
-		if m.open {
-			a.clearTold = false
-		}
-	}
+	a.reached(m)
 	switch {
 	case m.answered || m.old: // answered before the writer came back, or of no interest any more
 	case m.Answer:
