@@ -120,7 +120,7 @@ func TestDemoOnceFailsWhereAStepDoesNotHappen(t *testing.T) {
 		step   string
 		detail string
 	}{
-		"no temporary folder": {step: "sandbox", detail: "castray-demo-",
+		"no temporary folder": {step: "sandbox", detail: "missing",
 			broken: func(t *testing.T, _ *demo) {
 				for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
 					t.Setenv(name, filepath.Join(os.TempDir(), "missing"))
