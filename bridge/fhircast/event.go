@@ -30,14 +30,6 @@ type Event struct {
 
 type span struct{ from, to int }
 
-// An Item is one entry of a context: its key and its value, whose kind is the name of the member that holds it
-// ("resource", "reference", "decimal", ...; FHIRcast 3.0.0, 2.3.1).
-type Item struct {
-	Key   string
-	Kind  string
-	Value json.RawMessage
-}
-
 // Item is the entry of that key, if there is exactly one. Two are not resolved by taking the first (safety rule S7).
 // Keys are lower case; another case is accepted because a ballot printed "Report".
 func (e *Event) Item(key string) (Item, bool) {
@@ -86,12 +78,6 @@ func (e *Event) LogValue() slog.Value {
 // MarshalJSON is the summary, so that an event inside something printed as JSON spills nothing. For the wire there is
 // [Encode].
 func (e *Event) MarshalJSON() ([]byte, error) { return json.Marshal(e.summary()) }
-
-// Format keeps resources out of everything that prints an entry.
-func (i Item) Format(f fmt.State, _ rune) { io.WriteString(f, i.Key) }
-
-// MarshalJSON is the key alone.
-func (i Item) MarshalJSON() ([]byte, error) { return json.Marshal(i.Key) }
 
 // Relay is the event as apps on this workstation get it: as it came, but with another name for the topic, since the
 // real one opens doors, and with mark as its member "castray" when mark (a JSON object) is not empty. The result is one

@@ -93,7 +93,7 @@ func (w *walk) member(dec *jsontext.Decoder, body []byte, name string) error {
 func (w *walk) readContext(dec *jsontext.Decoder, body []byte) error {
 	from := int(dec.InputOffset())
 	var err error
-	if w.items, w.fault, err = items(dec); err != nil {
+	if w.items, w.fault, err = items(dec, body); err != nil {
 		return err
 	}
 	raw := body[from:dec.InputOffset()]
