@@ -40,11 +40,13 @@ func (in attach) apply(c *core) {
 	c.emit(start{a.id, a.sink})
 	context := c.contextFor(a)
 	c.emit(reply{func() { in.reply(a.id, context, nil) }})
-	if !c.held() {
-		r := c.newRound(nil, true)
+	r := c.newRound(nil, true)
+	if context == nil && a.asksAny() { // unknown, if only for as long as it takes to read it
+		c.tellClear(a, protocol.ReasonUnknown, r)
+	} else {
 		c.bring(a, r, manner{replay: true})
-		c.conclude(r, true)
 	}
+	c.conclude(r, true)
 }
 
 // presentable makes a name fit for a menu: printable, one line, at most 40 characters.
@@ -141,7 +143,8 @@ func (in pauseApp) apply(c *core) {
 	}
 	changes := []string{}
 	if a.paused && !in.paused {
-		a.paused, a.believes = false, belief{} // nobody knows what was done with it meanwhile
+		a.paused = false
+		a.distrust()
 		if c.needs(a, manner{}) {
 			changes = append(changes, a.id)
 		}
@@ -149,7 +152,7 @@ func (in pauseApp) apply(c *core) {
 	c.emit(reply{func() { in.reply(changes, nil) }})
 	if in.paused && !a.paused {
 		a.paused = true
-		a.outdate(nil)
+		a.distrust() // nobody will know what is done with it meanwhile
 		for _, r := range slices.Clone(c.rounds) {
 			for m, waits := range r.waiting {
 				if waits == a {
@@ -159,7 +162,7 @@ func (in pauseApp) apply(c *core) {
 			}
 			c.conclude(r, false)
 		}
-	} else if len(changes) > 0 && !c.held() {
+	} else if len(changes) > 0 {
 		r := c.newRound(nil, true)
 		c.bring(a, r, manner{replay: true})
 		c.conclude(r, true)

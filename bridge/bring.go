@@ -11,7 +11,7 @@ func (c *core) spread(d *fhircast.Delivery, what named) {
 	r := c.newRound(d, true)
 	// A new user's context waits until the apps are cleared (S8), and the first one after a pause until the reading has
 	// said what it is and the user has been told what it changes (S2).
-	if c.held() || c.previews() {
+	if c.waits() {
 		c.conclude(r, true)
 		return
 	}
@@ -65,6 +65,9 @@ func (c *core) preview(how manner) {
 
 func (c *core) previews() bool { return c.session != nil && c.session.Preview != nil }
 
+// waits tells whether no app may be told about the context yet.
+func (c *core) waits() bool { return c.held() || c.previews() }
+
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, how manner) bool {
 	return a.asksAny() && (how.force || !a.expects().agrees(c.desk.what, a.asks, true))
@@ -72,7 +75,7 @@ func (c *core) needs(a *app, how manner) bool {
 
 // bring is S13 for one app: the event itself if it asks for its anchor, one derived from it, or a clear.
 func (c *core) bring(a *app, r *round, how manner) {
-	if !c.needs(a, how) {
+	if c.waits() || !c.needs(a, how) {
 		return
 	}
 	switch {

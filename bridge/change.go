@@ -48,6 +48,9 @@ func (c *core) repeated(d *fhircast.Delivery, what named) {
 		return
 	}
 	delete(c.complaints, e.ID)
+	if c.waits() {
+		return
+	}
 	r := c.newRound(nil, true)
 	for _, a := range c.present() {
 		switch a.outcome {
@@ -59,6 +62,7 @@ func (c *core) repeated(d *fhircast.Delivery, what named) {
 			}
 		}
 	}
+	c.conclude(r, true)
 }
 
 // open makes a resource current, unless the open is doubtful.
@@ -109,6 +113,9 @@ func (c *core) closed(d *fhircast.Delivery, what named) {
 func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 	r := c.newRound(d, true)
 	for _, a := range c.present() {
+		if c.waits() {
+			break
+		}
 		if c.withhold(a, d.Event) {
 			c.follows(a, d.Event, what, r)
 			continue

@@ -59,7 +59,7 @@ type core struct {
 	desk      desk
 	reading   reading
 	offered   offer
-	clearing  *clearing
+	clearings []*clearing
 
 	apps       []*app
 	seq        int // numbers messages

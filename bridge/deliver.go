@@ -50,7 +50,7 @@ func (in deliver) apply(c *core) {
 		c.accepted(e)
 		r := c.newRound(d, false)
 		for _, a := range c.present() {
-			if a.wants(e.Name) {
+			if a.wants(e.Name) && !c.waits() {
 				c.tellEvent(a, e, named{}, protocol.Mark{}, r)
 			}
 		}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -59,7 +60,9 @@ func (c *core) leave() {
 	c.settle()
 	c.desk.forget()
 	c.reading = reading{}
-	c.finishClearing()
+	for _, w := range slices.Clone(c.clearings) {
+		c.finish(w)
+	}
 	clear(c.complaints)
 	c.forgetEchoes()
 	c.emit(hangUp{})
@@ -83,13 +86,14 @@ func (in subscribed) apply(c *core) {
 		c.startReading(true)
 		return
 	}
-	// S8: another user's context is not shown to an app that may still show the last one's.
-	c.lastUser = c.session.User
+	// S8: another user's context is not shown to an app that may still show the last one's. The new one is the last one
+	// when this is over: a reconnect meanwhile begins again.
 	gen := c.gen
 	c.clearAll(protocol.ReasonUser, true, func([]string) {
 		if c.gen != gen {
 			return
 		}
+		c.lastUser = c.session.User
 		c.startReading(true)
 		if c.desk.known { // an open came while the apps were cleared
 			c.bringAll(manner{})

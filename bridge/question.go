@@ -45,7 +45,9 @@ type wish struct {
 func (in wish) apply(c *core) {
 	if a := c.app(in.app); a != nil {
 		a.Events = in.events
-		c.bring(a, c.newRound(nil, true), manner{replay: true})
+		r := c.newRound(nil, true)
+		c.bring(a, r, manner{replay: true})
+		c.conclude(r, true)
 	}
 	c.emit(reply{in.reply})
 }
