@@ -30,7 +30,7 @@ import (
 )
 
 // The test binary is several programs: castray as it is shipped, but with a keychain in memory and a browser without a
-// window; a native app; and a person who goes to the address that a command prints.
+// window; a native app; a clipboard; and a person who goes to the address that a command prints.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"castray": func() {
@@ -40,7 +40,16 @@ func TestMain(m *testing.M) {
 			os.Exit(t.run(ctx, os.Args[1:]))
 		},
 		"legacyapp": func() { os.Exit(legacyApp(os.Args[1:])) },
-		"visit":     func() { os.Exit(visit(os.Args[1:])) },
+		"clipboard": func() {
+			text, err := io.ReadAll(os.Stdin)
+			if err == nil {
+				err = os.WriteFile(os.Getenv("CLIPBOARD"), text, 0o600)
+			}
+			if err != nil {
+				os.Exit(1)
+			}
+		},
+		"visit": func() { os.Exit(visit(os.Args[1:])) },
 	})
 }
 
