@@ -67,6 +67,8 @@ type message struct {
 	bad      protocol.Outcome // without one
 	old      bool             // something newer was queued for the app
 	done     bool             // its outcome is known, or it was taken out
+	outcome  protocol.Outcome // once it is known; a late answer changes it
+	why      string
 	answered bool
 	reached  bool // the app has it
 }
@@ -82,6 +84,7 @@ type app struct {
 	bytes     int
 	writing   *message
 	unread    map[int]*message // written, answer awaited
+	about     []*message       // what the row is about: the newest about the context
 	told      int              // messages about the context queued for it so far
 	clearTold bool             // it was told to clear and cannot confirm
 
@@ -172,8 +175,14 @@ func (m *message) after(b belief) belief {
 	return b
 }
 
+// adrift is an app whose row waits for something that was taken out of its queue.
+func (a *app) adrift() bool { return a.outcome == protocol.OutcomePending && !a.busy() }
+
 // counts tells whether the app's outcome says something about the desk.
 func (a *app) counts() bool { return !a.paused && a.Required != protocol.RequiredNever }
+
+// follows tells whether it is an app by which the desk is in sync.
+func (a *app) follows() bool { return a.asksAny() && !a.lost && a.counts() }
 
 func (a *app) row() protocol.AppRow {
 	r := protocol.AppRow{ID: a.id, Name: a.Name, Via: a.Via, PID: a.PID, Required: a.Required, Can: []string{}, Outcome: a.outcome, At: a.at, Since: a.since}

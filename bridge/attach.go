@@ -26,16 +26,11 @@ func (in attach) apply(c *core) {
 		return
 	}
 	in.app.Name = presentable(in.app.Name)
-	for _, a := range slices.Clone(c.apps) { // it is back
-		if a.lost && (a.Exe == in.app.Exe && a.Exe != "" || a.Exe == "" && a.Name == in.app.Name) {
-			c.remove(a, "")
-		}
+	if a := c.returned(in.app); a != nil {
+		c.remove(a, "")
 	}
 	a := &app{App: in.app, id: c.freeID(in.app.Name), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
 	a.outcome = protocol.OutcomeAcknowledged // until it is told something; what it believes decides
-	if !a.asksAny() {
-		a.believes = noPatient
-	}
 	c.apps = append(c.apps, a)
 	c.emit(start{a.id, a.sink})
 	context := c.contextFor(a)
@@ -47,6 +42,21 @@ func (in attach) apply(c *core) {
 		c.bring(a, r, manner{replay: true})
 	}
 	c.conclude(r, true)
+}
+
+// returned is the lost app that has come back: of the same executable, where that is known, and rather the same process.
+// One hello brings back one: another may still show a patient.
+func (c *core) returned(as App) *app {
+	var back *app
+	for _, a := range c.apps {
+		if !a.lost || a.Exe != as.Exe || a.Exe == "" && a.Name != as.Name {
+			continue
+		}
+		if back == nil || a.PID == as.PID && back.PID != as.PID {
+			back = a
+		}
+	}
+	return back
 }
 
 // presentable makes a name fit for a menu: printable, one line, at most 40 characters.
@@ -108,7 +118,7 @@ func (c *core) lose(a *app, reason string) {
 func (c *core) remove(a *app, reason string) {
 	c.apps = slices.DeleteFunc(c.apps, func(other *app) bool { return other == a })
 	if !a.lost {
-		c.drain(a, "")
+		c.drain(a, "") // it shows nothing any more, so nobody complains
 		c.emit(shut{a.id, a.sink, reason})
 	}
 }
@@ -119,11 +129,16 @@ func (c *core) drain(a *app, o protocol.Outcome) {
 		for m, waits := range r.waiting {
 			if waits == a {
 				m.done = true
-				c.result(a, m, o)
+				if o != "" {
+					c.result(a, m, o)
+					continue
+				}
+				delete(r.waiting, m)
+				c.conclude(r, false)
 			}
 		}
 	}
-	a.queue, a.bytes, a.writing = nil, 0, nil
+	a.queue, a.bytes, a.writing, a.about = nil, 0, nil, nil
 	clear(a.unread)
 }
 

@@ -70,7 +70,10 @@ func (c *core) waits() bool { return c.held() || c.previews() }
 
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, how manner) bool {
-	return a.asksAny() && (how.force || !a.expects().agrees(c.desk.what, a.asks, true))
+	if a.lost || a.paused || !a.asksAny() {
+		return false
+	}
+	return how.force || a.adrift() || !a.expects().agrees(c.desk.what, a.asks, true)
 }
 
 // bring is S13 for one app: the event itself if it asks for its anchor, one derived from it, or a clear.

@@ -29,7 +29,7 @@ func (c *core) clearAll(why protocol.Reason, holds bool, done func(still []strin
 		if a.lost || a.paused && !ends {
 			continue
 		}
-		if a.asksAny() && (!a.expects().empty() || a.clearTold && !holds) {
+		if a.asksAny() && (!a.expects().empty() || a.clearTold && !holds || a.adrift()) {
 			c.tellClear(a, why, nil)
 		} else if !a.busy() {
 			continue

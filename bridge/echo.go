@@ -20,9 +20,10 @@ func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	m := newMessage(e, what)
 	m.seq = c.seq
 	a.reached(m)
+	a.about = nil
 	a.set(protocol.OutcomeAcknowledged, "", c.now)
 	c.requests[e.ID].withheld = true
-	r.agreed = r.agreed || a.asksAny()
+	r.agreed = r.agreed || a.asksAny() && a.counts()
 }
 
 // echo marks the request that an event confirms.

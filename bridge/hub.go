@@ -36,7 +36,7 @@ func (in join) apply(c *core) {
 	s := in.session
 	c.leave()
 	c.session = &s
-	for _, a := range c.apps {
+	for _, a := range slices.Clone(c.apps) {
 		if !c.mayDrive(a.App) {
 			c.remove(a, "not driven from a test hub")
 		}

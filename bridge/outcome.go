@@ -83,32 +83,38 @@ func (c *core) overdue(a *app, m *message) {
 
 // outcome ends a message: the app's row and the round take what came of it.
 func (c *core) outcome(a *app, m *message, o protocol.Outcome, why string) {
-	m.done = true
+	m.done, m.outcome, m.why = true, o, why
 	if m.change && !m.old {
-		switch {
-		case a.busy() && !o.Worse(protocol.OutcomePending):
-			// Of two messages one is well; the row waits for the other.
-		case a.outcome == protocol.OutcomePending || o.Worse(a.outcome) || m.answered:
-			a.set(o, why, c.now)
-		}
+		a.show(c.now)
 	}
 	c.result(a, m, o)
 }
 
-// busy tells whether something about the current context is still on its way to the app or back.
-func (a *app) busy() bool {
-	open := func(m *message) bool { return m.change && !m.old && !m.done }
-	if a.writing != nil && open(a.writing) {
-		return true
-	}
-	for _, m := range a.unread {
-		if open(m) {
-			return true
+// show makes the row what became of the messages that it is about, worst first.
+func (a *app) show(now time.Time) {
+	worst, why := protocol.OutcomeCleared, ""
+	for _, m := range a.about {
+		o, w := m.outcome, m.why
+		if !m.done {
+			o, w = protocol.OutcomePending, ""
+		}
+		if o.Worse(worst) {
+			worst, why = o, w
 		}
 	}
-	return slices.ContainsFunc(a.queue, open)
+	a.set(worst, why, now)
 }
 
+// busy tells whether something about the current context is still on its way to the app or back.
+func (a *app) busy() bool {
+	return slices.ContainsFunc(a.about, func(m *message) bool { return !m.done })
+}
+
+// set keeps the time since when an app is pending, however much it is sent meanwhile: what is pending for too long looks
+// bad (S1).
 func (a *app) set(o protocol.Outcome, why string, now time.Time) {
+	if o == protocol.OutcomePending && a.outcome == o {
+		now = a.at
+	}
 	a.outcome, a.why, a.at = o, why, now
 }

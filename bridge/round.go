@@ -85,7 +85,7 @@ func (c *core) settle() {
 // result takes what came of a message into its round.
 func (c *core) result(a *app, m *message, o protocol.Outcome) {
 	r := m.round
-	if r == nil {
+	if r == nil || !a.counts() {
 		return
 	}
 	delete(r.waiting, m)

@@ -35,6 +35,7 @@ type send struct {
 func (in send) apply(c *core) {
 	a := c.app(in.app)
 	if a == nil || a.lost {
+		in.refuse(c, &protocol.Error{Code: protocol.CodeNotConnected, Message: "The connection of this app has ended; say hello again."})
 		return
 	}
 	if q := c.requests[in.params.ID]; q != nil && in.params.ID != "" {

@@ -69,6 +69,9 @@ func (c *core) line(e *fhircast.Event, mark protocol.Mark) []byte {
 func (c *core) tell(a *app, m *message, r *round) {
 	if len(a.queue) >= queueMessages || a.bytes+len(m.Params) > queueBytes {
 		c.lose(a, "cut off: it did not read what it was sent")
+		if r != nil && a.counts() {
+			r.failed = true
+		}
 		return
 	}
 	c.seq++
@@ -76,17 +79,18 @@ func (c *core) tell(a *app, m *message, r *round) {
 	if m.change {
 		a.told++
 		a.outdate(r)
-		a.set(protocol.OutcomePending, "", c.now)
+		a.about = append(a.about, m)
+		a.show(c.now)
 		c.after(c.cfg.AnswerWithin, func() {}) // pending looks worse from then on
 	}
 	m.Answer = a.Answers && (r != nil || m.change)
 	switch {
 	case m.Answer:
 		c.after(m.within, func() { c.overdue(a, m) })
-		if r != nil {
+		if r != nil && a.counts() {
 			r.waiting[m] = a
 		}
-	case r != nil:
+	case r != nil && a.counts():
 		r.sent = true
 	}
 	a.queue = append(a.queue, m)
@@ -97,21 +101,14 @@ func (c *core) tell(a *app, m *message, r *round) {
 // outdate marks what the app was told before as history: an answer to it is late and changes no row. Messages of the
 // same round stand beside each other.
 func (a *app) outdate(r *round) {
-	old := func(m *message) {
-		if m.change && (r == nil || m.round != r) {
-			m.old = true
-		}
-	}
+	a.about = slices.DeleteFunc(a.about, func(m *message) bool {
+		m.old = r == nil || m.round != r
+		return m.old
+	})
 	for seq, m := range a.unread {
-		if old(m); m.old {
+		if m.old {
 			delete(a.unread, seq) // its answer is only counted
 		}
-	}
-	for _, m := range a.queue {
-		old(m)
-	}
-	if a.writing != nil {
-		old(a.writing)
 	}
 }
 
@@ -137,6 +134,7 @@ func (c *core) supersede() {
 			}
 			return m.open
 		})
+		a.about = slices.DeleteFunc(a.about, func(m *message) bool { return m.open && m.done && m.outcome == "" })
 	}
 }
 

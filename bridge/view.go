@@ -44,7 +44,7 @@ func (c *core) view() *View {
 			continue
 		}
 		v.Rows = append(v.Rows, a.row())
-		if a.asksAny() && !a.paused && !a.lost {
+		if a.follows() {
 			v.Followers++
 		}
 		if p, bad := a.problem(); bad {
@@ -128,7 +128,7 @@ func (c *core) worst() protocol.Phase {
 	}
 	followers := 0
 	for _, a := range c.apps {
-		if a.asksAny() && !a.paused && !a.lost {
+		if a.follows() {
 			followers++
 		}
 		if !a.counts() {
