@@ -59,7 +59,6 @@ type Agent struct {
 	line      *line
 	joined    hubKey // what the sign-in named when line was made
 	paused    bool
-	unpause   *time.Timer
 	ended     bool // the sign-in ended
 	stuck     bool // the line ended, and no retry mends it
 	stopping  bool
