@@ -27,7 +27,7 @@ func name(e *fhircast.Event) (named, bool) {
 		return n, false
 	}
 	who, ok := identify(item)
-	if !ok || who.resource != resource {
+	if !ok || who.resource != resource || who.blank() {
 		return n, false
 	}
 	n.by[n.anchor] = who
@@ -36,7 +36,7 @@ func name(e *fhircast.Event) (named, bool) {
 			continue
 		}
 		if item, ok := e.Item(c.key); ok {
-			if who, ok := identify(item); ok && who.resource == c.resource {
+			if who, ok := identify(item); ok && who.resource == c.resource && !who.blank() {
 				n.by[c.key] = who
 			}
 		}
@@ -52,6 +52,19 @@ func (n named) compareKey(key string, m named) verdict {
 		return unclear
 	}
 	return compare(a, b)
+}
+
+// is tells whether both are surely the same context: the same resource, and not of different patients; or nothing.
+func (n named) is(m named) bool {
+	if n.anchor == "" || m.anchor == "" {
+		return n.anchor == m.anchor
+	}
+	return n.anchor == m.anchor && n.compareKey(m.anchor, m) == same && n.compareKey("patient", m) != different
+}
+
+// differs tells whether both are surely not the same context.
+func (n named) differs(m named) bool {
+	return n.anchor != m.anchor || n.anchor != "" && (n.compareKey(m.anchor, m) == different || n.compareKey("patient", m) == different)
 }
 
 // samePatient is true only where both surely name one patient.
@@ -97,8 +110,11 @@ func (b belief) agrees(current named, asks func(resource string) bool, asksAny b
 	if len(current.by) == 0 {
 		return b.empty()
 	}
+	if b.what.is(current) {
+		return true
+	}
 	if key, ok := current.specific(asks); ok {
-		return b.what.compareKey(key, current) == same
+		return b.what.compareKey(key, current) == same && b.what.compareKey("patient", current) != different
 	}
 	return b.empty() || b.what.samePatient(current)
 }

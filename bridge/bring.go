@@ -30,8 +30,9 @@ func (c *core) spread(d *fhircast.Delivery, what named) {
 
 // manner is how apps are brought to the context.
 type manner struct {
-	force  bool // whatever they believe: the user wants it
-	replay bool // it is nothing new, only new to them
+	force  bool            // whatever they believe: the user wants it
+	replay bool            // it is nothing new, only new to them
+	as     *fhircast.Event // the hub's word for what is current, with an id that nobody has seen; nil = as it came
 }
 
 // bringAll brings every app to the context that has no event of its own: read from the hub, cleared, or held back.
@@ -73,6 +74,9 @@ func (c *core) needs(a *app, how manner) bool {
 	if a.lost || a.paused || !a.asksAny() {
 		return false
 	}
+	if !how.force && !c.clearedByUser.IsZero() && a.expects().empty() {
+		return false // until the next change or a re-sync
+	}
 	return how.force || a.adrift() || !a.expects().agrees(c.desk.what, a.asks, true)
 }
 
@@ -96,7 +100,11 @@ func (c *core) bring(a *app, r *round, how manner) {
 // tellCurrent tells an app what is current, by whatever it asked for.
 func (c *core) tellCurrent(a *app, r *round, how manner) {
 	e, what := c.desk.event, c.desk.what
-	mark := protocol.Mark{Replay: how.replay && !c.desk.snapshot, Snapshot: c.desk.snapshot}
+	mark := protocol.Mark{Replay: how.replay, Snapshot: c.desk.snapshot}
+	if how.as != nil {
+		e, mark = how.as, protocol.Mark{Snapshot: true}
+		what, _ = name(e)
+	}
 	key, ok := what.specific(a.asks)
 	if ok && key != what.anchor {
 		if e, mark.Derived = e.Derive(key), true; e != nil {

@@ -25,12 +25,10 @@ func (c *core) change(d *fhircast.Delivery) {
 	case e.Name.Verb() == fhircast.Close:
 		c.closed(d, what)
 	case e.Name.Is(fhircast.HomeOpen):
-		c.beat()
+		c.beat(true)
 		c.echo(e)
 		c.accepted(e)
-		c.contextChanged()
-		c.desk.nothing()
-		c.spread(d, what)
+		c.emptied(d, what)
 	default:
 		c.open(d, what)
 	}
@@ -41,13 +39,13 @@ func (c *core) change(d *fhircast.Delivery) {
 func (c *core) repeated(d *fhircast.Delivery, what named) {
 	e := d.Event
 	c.emit(answer{d, 202})
+	delete(c.complaints, e.ID)
 	if !c.desk.isCurrent(e) {
 		if e.Name.Verb() == fhircast.Open && !e.Name.Is(fhircast.HomeOpen) && c.desk.older(e, what) {
 			c.doubt()
 		}
 		return
 	}
-	delete(c.complaints, e.ID)
 	if c.waits() {
 		return
 	}
@@ -71,27 +69,30 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	if c.inInitialWindow() && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
 		// One of the opens that tell what is open: the newest decides what is current, the older ones are no news.
 		c.emit(answer{d, 202})
-		c.desk.open = append([]opened{{e, what}}, c.desk.open...)
+		c.desk.isOpen(opened{e, what}, 0)
 		return
 	}
 	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
-	if crossed || c.desk.older(e, what) {
+	// Nothing can be of the same patient as nothing. Where the hub cannot be asked, its order decides.
+	straggles := c.desk.event == nil && c.offered != offersNot && c.desk.overtaken(e)
+	if crossed || straggles || c.desk.older(e, what) {
 		c.emit(answer{d, 202})
 		c.missed(c.requests[e.ID]) // an echo that is not delivered confirms nothing
 		c.doubt()
 		return
 	}
-	c.beat()
+	c.beat(true)
 	c.echo(e)
 	c.accepted(e)
 	c.contextChanged()
+	clear(c.complaints)
 	c.desk.opens(e, what, false)
 	c.spread(d, what)
 }
 
 // closed ends what is current, or something else that was open, or nobody can say which.
 func (c *core) closed(d *fhircast.Delivery, what named) {
-	c.beat()
+	c.beat(false)
 	c.echo(d.Event)
 	c.accepted(d.Event)
 	c.desk.closes(what)
@@ -100,12 +101,24 @@ func (c *core) closed(d *fhircast.Delivery, what named) {
 		is = c.desk.what.compareKey(what.anchor, what)
 	}
 	if is == same {
-		c.contextChanged()
-		c.desk.nothing()
-		c.spread(d, what)
+		c.emptied(d, what)
 		return
 	}
+	c.desk.took(d.Event)
 	c.closedOther(d, what, is)
+}
+
+// emptied is an event after which nothing is current. One that is older than what it ends may be old news: it is
+// followed, and the hub is asked.
+func (c *core) emptied(d *fhircast.Delivery, what named) {
+	old := c.desk.overtaken(d.Event)
+	c.contextChanged()
+	clear(c.complaints)
+	c.desk.nothing(d.Event)
+	c.spread(d, what)
+	if old && c.offered != offersNot {
+		c.doubt()
+	}
 }
 
 // closedOther is the close of what is not current: it goes to the apps whose belief names it and changes nothing else,
@@ -141,10 +154,9 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 }
 
 // contextChanged is called before any change of what is current: older rounds are settled, opens that nobody has seen
-// yet are taken out, and SyncErrors about what was current are history (S1).
+// yet are taken out.
 func (c *core) contextChanged() {
 	c.settle()
 	c.supersede()
-	clear(c.complaints)
 	c.clearedByUser = time.Time{}
 }

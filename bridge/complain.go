@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"maps"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -10,21 +11,32 @@ import (
 // A complaint is a SyncError of somebody else that is open (S1).
 type complaint struct {
 	since time.Time
-	who   string
+	known bool // whether it was known what is current
+	about named
 }
 
-// syncError reads what others say of an event. About the current one it opens a problem until the next change or a
-// repeat; about one already replaced it is only counted; what names us says nothing that our rows do not.
+// maxComplaints are told apart. More of them are one, which no repeat ends.
+const maxComplaints = 32
+
+// syncError reads what others say of an event. It opens a problem until the next change of context or a repeat of that
+// event; about one already replaced it is only counted; what names us says nothing that our rows do not.
 func (c *core) syncError(e *fhircast.Event) {
 	for _, f := range e.Failures() {
 		c.missed(c.requests[f.EventID]) // rejected after it was accepted (FC-REQ-04)
-		switch {
-		case f.Subscriber != "" && f.Subscriber == c.session.Name:
-		case f.EventID != "" && (c.desk.event == nil || c.desk.event.ID != f.EventID) && c.desk.seenID(f.EventID):
-		default:
-			c.complaints[f.EventID] = complaint{c.now, f.Subscriber}
+		if f.Subscriber != "" && f.Subscriber == c.session.Name || c.desk.isHistory(f.EventID) {
+			continue
 		}
+		id := f.EventID
+		if _, open := c.complaints[id]; !open && len(c.complaints) >= maxComplaints {
+			id = ""
+		}
+		c.complaints[id] = complaint{c.now, c.desk.known, c.desk.what}
 	}
+}
+
+// moved drops the complaints about another context than the one that was read. Those that may be about it stay open.
+func (c *core) moved(to named) {
+	maps.DeleteFunc(c.complaints, func(_ string, about complaint) bool { return about.known && about.about.differs(to) })
 }
 
 // complain tells the hub of an app that did not follow: at most once per app and event, and once per app in 10 s.

@@ -17,6 +17,7 @@ const (
 	echoWithin      = 5 * time.Second        // an accepted request without its broadcast
 	complainEvery   = 10 * time.Second       // SyncErrors about one app
 	sentFor         = 60 * time.Second       // a request's id returns its first result
+	keptFor         = 30 * time.Second       // a request, to be posted once more
 	seenEvents      = 1024                   // (id, name) pairs remembered for repeats
 	readTries       = 3                      // readings in a row that an event may beat
 	inFlight        = 8                      // requests of one app
@@ -70,7 +71,9 @@ type core struct {
 	set        int // timers so far
 	lastLine   line
 
+	unknownSince  time.Time
 	clearedByUser time.Time
+	lostSince     time.Time // when the hub was lost, zero = it is not, or on purpose
 	counters      protocol.Counters
 	last          *protocol.LastEvent
 	verdict       protocol.Phase

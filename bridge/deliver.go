@@ -44,10 +44,12 @@ func (in deliver) apply(c *core) {
 		c.emit(signal{fhircast.UserHibernate})
 	case e.Name.Changes():
 		c.change(d)
-	case c.desk.note(e):
-		c.emit(answer{d, 202}) // a repeat
+	case c.desk.note(e): // a repeat
+		c.emit(answer{d, 202})
+		delete(c.complaints, e.ID)
 	default:
 		c.accepted(e)
+		c.desk.took(e)
 		r := c.newRound(d, false)
 		for _, a := range c.present() {
 			if a.wants(e.Name) && !c.waits() {

@@ -1,19 +1,26 @@
 package bridge
 
 import (
+	"slices"
+
 	"github.com/castray/castray/bridge/fhircast"
 )
+
+const openContexts = 32 // kept of those that a hub opens and never closes
 
 // desk is the clinical context: what is current, what else is open, and what tells old news from new.
 type desk struct {
 	known    bool            // false: unknown, which is not "no patient" (S3)
-	event    *fhircast.Event // that made it current; nil: nothing is
+	event    *fhircast.Event // what is current; nil: nothing is
 	what     named
-	snapshot bool              // read from the hub, not sent by it
-	open     []opened          // all that is open, the current one last
+	by       *fhircast.Event   // the open, close or Home-open that made it so; nil: a reading
+	snapshot bool              // event was read from the hub, not sent by it
+	was      named             // as what, but not forgotten while it is unknown
+	age      int               // changes of what is current so far
+	open     []opened          // what is open, the current one last; the newest 32
 	marks    map[string]anchor // newest open per anchor's resource
-	seen     map[pair]bool
-	order    []pair // of seen, oldest first
+	seen     map[pair]int      // the age of the desk when the event was taken, 0 = it was not
+	order    []pair            // of seen, oldest first
 }
 
 type opened struct {
@@ -31,43 +38,57 @@ type pair struct {
 
 // forget is the start of a subscription: nothing known, no order marks, nothing seen (S4).
 func (d *desk) forget() {
-	*d = desk{marks: make(map[string]anchor), seen: make(map[pair]bool)}
+	*d = desk{marks: make(map[string]anchor), seen: make(map[pair]int)}
 }
 
 // unknown forgets what is current and the order marks, but not what was seen.
 func (d *desk) unknown() {
-	d.known, d.event, d.what, d.snapshot, d.open = false, nil, named{}, false, nil
+	d.known, d.event, d.what, d.by, d.snapshot, d.open = false, nil, named{}, nil, false, nil
 	d.marks = make(map[string]anchor)
 }
 
 // note remembers an event and tells whether it was there before.
 func (d *desk) note(e *fhircast.Event) (repeat bool) {
 	p := pair{e.ID, e.Name.Canonical()}
-	if d.seen[p] {
+	if _, seen := d.seen[p]; seen {
 		return true
 	}
 	if len(d.order) == seenEvents {
 		delete(d.seen, d.order[0])
 		d.order = d.order[1:]
 	}
-	d.seen[p] = true
+	d.seen[p] = 0
 	d.order = append(d.order, p)
 	return false
 }
 
-// seenID tells whether an event of that id came on this subscription.
-func (d *desk) seenID(id string) bool {
+// took marks an event as one that apps were told, or would have been.
+func (d *desk) took(e *fhircast.Event) { d.seen[pair{e.ID, e.Name.Canonical()}] = d.age }
+
+// isHistory tells whether an event of that id was taken here and something else has become current since. A doubtful one
+// was never taken: the hub may have made it current by itself.
+func (d *desk) isHistory(id string) bool {
+	found := false
 	for _, p := range d.order {
-		if p.id == id {
-			return true
+		if p.id != id {
+			continue
 		}
+		if taken := d.seen[p]; taken == 0 || taken == d.age {
+			return false
+		}
+		found = true
 	}
-	return false
+	return found
 }
 
-// isCurrent tells whether the event is the one that made the context current, or closed it.
+// isCurrent tells whether the event is the one that made current what is, or made nothing current.
 func (d *desk) isCurrent(e *fhircast.Event) bool {
-	return d.known && d.event != nil && d.event.ID == e.ID && d.event.Name.Is(e.Name)
+	return d.known && d.by != nil && d.by.ID == e.ID && d.by.Name.Is(e.Name)
+}
+
+// overtaken tells whether an event is older than the one by which the desk is as it is.
+func (d *desk) overtaken(e *fhircast.Event) bool {
+	return d.by != nil && e.Timestamp.Before(d.by.Timestamp)
 }
 
 // older tells whether an open is old news: older than the last of its anchor type, or older than the current context
@@ -76,31 +97,50 @@ func (d *desk) older(e *fhircast.Event, what named) bool {
 	if e.Timestamp.Before(d.marks[e.Name.Resource()].at) {
 		return true
 	}
-	return d.known && d.event != nil && !d.snapshot && e.Timestamp.Before(d.event.Timestamp) && !d.what.samePatient(what)
+	return d.event != nil && d.overtaken(e) && !d.what.samePatient(what)
 }
 
 // opens makes an open current. The same resource opened again is the same open context (FHIRcast 3.0.0, 4.4).
 func (d *desk) opens(e *fhircast.Event, what named, snapshot bool) {
 	d.closes(what)
-	d.open = append(d.open, opened{e, what})
-	d.known, d.event, d.what, d.snapshot = true, e, what, snapshot
-	if !snapshot && e.Timestamp.Known() {
+	d.isOpen(opened{e, what}, len(d.open))
+	if !snapshot || !d.was.is(what) {
+		d.age++
+	}
+	d.known, d.event, d.what, d.was, d.by, d.snapshot = true, e, what, what, nil, snapshot
+	if snapshot {
+		return
+	}
+	d.by = e
+	d.took(e)
+	if e.Timestamp.Known() {
 		d.marks[e.Name.Resource()] = anchor{e.Timestamp}
+	}
+}
+
+// isOpen puts a context into the list of open ones.
+func (d *desk) isOpen(o opened, at int) {
+	d.open = slices.Insert(d.open, at, o)
+	if len(d.open) > openContexts {
+		d.open = slices.Delete(d.open, 0, 1)
 	}
 }
 
 // closes takes a resource off the list of open ones. What is current is another matter.
 func (d *desk) closes(what named) {
-	var rest []opened
-	for _, o := range d.open {
-		if o.what.anchor != what.anchor || o.what.compareKey(what.anchor, what) != same {
-			rest = append(rest, o)
-		}
-	}
-	d.open = rest
+	d.open = slices.DeleteFunc(d.open, func(o opened) bool {
+		return o.what.anchor == what.anchor && o.what.compareKey(what.anchor, what) == same
+	})
 }
 
-// nothing makes nothing current. Other contexts stay open, and none of them becomes current by itself (S6).
-func (d *desk) nothing() {
-	d.known, d.event, d.what, d.snapshot = true, nil, named{}, false
+// nothing makes nothing current, by an event or (nil) a reading. Other contexts stay open, and none of them becomes
+// current by itself (S6).
+func (d *desk) nothing(by *fhircast.Event) {
+	if by != nil || !d.was.is(named{}) {
+		d.age++
+	}
+	d.known, d.event, d.what, d.was, d.by, d.snapshot = true, nil, named{}, named{}, by, false
+	if by != nil {
+		d.took(by)
+	}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -180,15 +181,16 @@ func (h *fakeHub) questions() int {
 
 // fakeApp is a Sink that remembers, in words, and answers as it is told.
 type fakeApp struct {
-	id     string
-	mu     sync.Mutex
-	told   []string
-	params []string
-	status int           // 0 = never answers
-	clears int           // status for clears, 0 = as status
-	after  time.Duration // before it answers
-	stuck  chan struct{} // while not nil, writing hangs
-	closed string
+	id          string
+	mu          sync.Mutex
+	told        []string
+	params      []string
+	status      int           // 0 = never answers
+	clears      int           // status for clears, 0 = as status
+	after       time.Duration // before it answers
+	clearsAfter time.Duration // the same for clears, 0 = as after
+	stuck       chan struct{} // while not nil, writing hangs
+	closed      string
 }
 
 func (a *fakeApp) Write(m Message, answer func(int)) error {
@@ -206,8 +208,8 @@ func (a *fakeApp) Write(m Message, answer func(int)) error {
 	a.told = append(a.told, inWords(m))
 	a.params = append(a.params, string(m.Params))
 	status, after := a.status, a.after
-	if m.Method == protocol.MethodClear && a.clears != 0 {
-		status = a.clears
+	if m.Method == protocol.MethodClear {
+		status, after = cmp.Or(a.clears, status), cmp.Or(a.clearsAfter, after)
 	}
 	a.mu.Unlock()
 	if status == 0 || !m.Answer {

@@ -34,7 +34,11 @@ type join struct{ session Session }
 
 func (in join) apply(c *core) {
 	s := in.session
+	if c.sub != 0 {
+		c.lostHub()
+	}
 	c.leave()
+	clear(c.complaints)
 	c.session = &s
 	for _, a := range slices.Clone(c.apps) {
 		if !c.mayDrive(a.App) {
@@ -52,7 +56,11 @@ func (c *core) mayDrive(a App) bool {
 // to be cleared.
 type leave struct{}
 
-func (leave) apply(c *core) { c.leave(); c.session = nil }
+func (leave) apply(c *core) {
+	c.leave()
+	clear(c.complaints)
+	c.session, c.lostSince = nil, time.Time{}
+}
 
 func (c *core) leave() {
 	c.gen++
@@ -63,7 +71,7 @@ func (c *core) leave() {
 	for _, w := range slices.Clone(c.clearings) {
 		c.finish(w)
 	}
-	clear(c.complaints)
+	c.unknownSince = time.Time{}
 	c.forgetEchoes()
 	c.emit(hangUp{})
 }
@@ -81,7 +89,7 @@ func (in subscribed) apply(c *core) {
 	reconnect := c.lastUser != "" && c.lastUser == c.session.User
 	c.leave()
 	c.sub, c.confirmed, c.offered = in.n, c.now, offerUnknown
-	c.clearedByUser = time.Time{}
+	c.clearedByUser, c.lostSince = time.Time{}, time.Time{}
 	if reconnect {
 		c.startReading(true)
 		return
@@ -110,13 +118,19 @@ func (in lost) apply(c *core) {
 	}
 	c.leave()
 	c.counters.Reconnects++
-	gen := c.gen
+	c.lostHub()
+}
+
+// lostHub starts the time after which on_loss runs, whoever signs in meanwhile.
+func (c *core) lostHub() {
+	since := c.now
+	c.lostSince = since
 	c.after(lossAfter, func() {
-		if c.gen != gen || c.sub != 0 {
+		if !c.lostSince.Equal(since) {
 			return
 		}
 		for _, a := range c.present() {
-			if a.OnLoss == OnLossClear && !a.expects().empty() {
+			if a.OnLoss == OnLossClear && a.asksAny() && !a.expects().empty() {
 				c.tellClear(a, protocol.ReasonLoss, nil)
 			}
 		}

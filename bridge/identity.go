@@ -75,6 +75,11 @@ func identify(item fhircast.Item) (identity, bool) {
 	return who, true
 }
 
+// blank tells whether there is nothing to tell the resource by.
+func (w identity) blank() bool {
+	return w.id == "" && w.uid == "" && len(w.systems) == 0 && len(w.accessions) == 0
+}
+
 func (i identifier) is(code string) bool {
 	for _, c := range i.Type.Coding {
 		if c.Code == code {

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"slices"
+
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/ipc/protocol"
 )
@@ -16,15 +18,16 @@ func (in question) apply(c *core) {
 	c.emit(reply{func() { in.reply(result) }})
 }
 
+// contextBytes is how much an app gets of what is open, newest first, so that a line holds it. What is current is always
+// there.
+const contextBytes = 4 << 20
+
 // contextFor is the context as far as the app may see it, nil = unknown: also while a reading is under way.
 func (c *core) contextFor(a *app) *protocol.ContextResult {
 	if a == nil || c.sub == 0 || !c.desk.known || c.reading.active || c.held() {
 		return nil
 	}
 	result := &protocol.ContextResult{}
-	for _, o := range c.desk.open {
-		result.Open = append(result.Open, o.event.Relay(alias, ""))
-	}
 	if e := c.desk.event; e != nil {
 		mark := ""
 		if c.desk.snapshot {
@@ -32,6 +35,15 @@ func (c *core) contextFor(a *app) *protocol.ContextResult {
 		}
 		result.Current, result.Version = e.Relay(alias, mark), e.Version
 	}
+	left := contextBytes - len(result.Current)
+	for _, o := range slices.Backward(c.desk.open) {
+		text := o.event.Relay(alias, "")
+		if left -= len(text); left < 0 {
+			break
+		}
+		result.Open = append(result.Open, text)
+	}
+	slices.Reverse(result.Open)
 	return result
 }
 

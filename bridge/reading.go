@@ -16,6 +16,7 @@ type reading struct {
 	tries   int  // answers that an event has beaten
 	beaten  bool // by an open, a close or Home-open since the question was asked
 	again   bool // a doubt came while the question was out
+	moved   bool // an open came, and no doubt since
 	failed  int  // in a row
 	waiting bool // for the next try after a failure
 	since   time.Time
@@ -27,7 +28,7 @@ func (c *core) startReading(first bool) {
 	switch {
 	case c.sub == 0 || c.held():
 	case c.reading.active && !c.reading.waiting:
-		c.reading.again = true
+		c.reading.again, c.reading.moved = true, false
 	case c.offered == offersNot:
 		c.unknown()
 	default:
@@ -48,8 +49,9 @@ func (c *core) ask() {
 }
 
 // beat is called for every change that arrives by itself: it is newer than the answer to a question asked before it.
-func (c *core) beat() {
+func (c *core) beat(opens bool) {
 	c.reading.beaten = true
+	c.reading.moved = c.reading.moved || opens
 	if c.reading.waiting { // a failed reading is mended by an open
 		c.reading = reading{}
 	}
@@ -71,10 +73,7 @@ func (in read) apply(c *core) {
 	case in.err == nil && !in.offered:
 		c.notOffered()
 		return
-	case c.reading.again:
-		c.ask()
-		return
-	case c.reading.beaten:
+	case c.reading.again || c.reading.beaten:
 		if c.reading.tries++; c.reading.tries < readTries {
 			c.ask()
 			return
@@ -82,7 +81,7 @@ func (in read) apply(c *core) {
 		c.readingFailed()
 		return
 	case in.err != nil:
-		c.readingFailed()
+		c.unreadable()
 		return
 	}
 	c.offered = offers
@@ -95,35 +94,30 @@ func (c *core) adopt(e *fhircast.Event) {
 	if e != nil {
 		var ok bool
 		if what, ok = name(e); !ok {
-			c.readingFailed()
+			c.unreadable()
 			return
 		}
 	}
 	force, first := c.reading.force, c.reading.first
 	c.reading = reading{}
-	already := c.alreadyAt(e, what)
-	if !already {
+	how := manner{force: force}
+	if c.desk.known && c.desk.what.is(what) {
+		if !first {
+			how.as = e // who is told again would take the id of an old event for a repeat
+		}
+	} else {
 		c.contextChanged()
+		c.moved(what)
 		if e == nil {
-			c.desk.nothing()
+			c.desk.nothing(nil)
 		} else {
 			c.desk.opens(e, what, true)
 		}
 	}
-	c.clearedByUser = time.Time{}
-	c.bringAll(manner{force: force, replay: already && !first})
-}
-
-// alreadyAt tells whether what is current is surely what the hub names.
-func (c *core) alreadyAt(e *fhircast.Event, what named) bool {
-	if !c.desk.known || (e == nil) != (c.desk.event == nil) {
-		return false
+	if force {
+		c.clearedByUser = time.Time{}
 	}
-	if e == nil {
-		return true
-	}
-	now := c.desk.what
-	return now.anchor == what.anchor && now.compareKey(what.anchor, what) == same && now.compareKey("patient", what) != different
+	c.bringAll(how)
 }
 
 // notOffered is the hub that cannot be asked: right after the confirmation the opens of two seconds decide; later on,
@@ -154,10 +148,21 @@ func (c *core) notOffered() {
 		return
 	}
 	if force && c.desk.known { // a re-sync: what the hub last said can be said again
+		c.clearedByUser = time.Time{}
 		c.bringAll(manner{force: true, replay: true})
 		return
 	}
 	c.unknown()
+}
+
+// unreadable is a question without an answer that makes sense. An open that came meanwhile decides.
+func (c *core) unreadable() {
+	if !c.reading.moved || !c.desk.known {
+		c.readingFailed()
+		return
+	}
+	c.reading = reading{}
+	c.bringAll(manner{})
 }
 
 // readingFailed: unknown, and the question is asked again by the reconnect schedule until it is answered or an open
@@ -177,6 +182,9 @@ func (c *core) readingFailed() {
 
 // unknown: nobody can say what is current, so no app may show a patient (S3).
 func (c *core) unknown() {
+	if c.desk.known || c.unknownSince.IsZero() {
+		c.unknownSince = c.now
+	}
 	c.contextChanged()
 	c.desk.unknown()
 	c.bringAll(manner{})
@@ -195,6 +203,7 @@ func (in resync) apply(c *core) {
 	}
 	c.emit(reply{func() { in.reply(nil) }})
 	if c.offered == offersNot && c.desk.known { // the hub cannot be asked, but what it last said can be said again
+		c.clearedByUser = time.Time{}
 		c.bringAll(manner{force: true, replay: true})
 		return
 	}

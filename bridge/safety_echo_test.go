@@ -93,7 +93,7 @@ func TestS9_AnAnswerAfterTheEcho(t *testing.T) {
 		told     string
 	}{
 		{"a lost one changes nothing: the echo has confirmed it", 0, errors.New("reset"), true, ""},
-		{"a refusal contradicts it: the hub is asked", 409, nil, false, "Patient-open:p1/replay"},
+		{"a refusal contradicts it: the hub is asked", 409, nil, false, "Patient-open:p1/snapshot"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onDesk(t, func(d *deskTest) {
@@ -173,7 +173,7 @@ func TestS9_AnEchoThatIsOldNewsConfirmsNothing(t *testing.T) {
 		d.wantNews("first", asks, "Patient-open:p2")
 		d.hub.set("Patient-open", contextOf("p2"))
 		d.wantAnswer("old", d.deliver(ev("Patient-open", "q1", 1, "p1")), 202)
-		d.wantNews("what the hub says goes to the app that asked", asks, "Patient-open:p2/replay")
+		d.wantNews("what the hub says goes to the app that asked", asks, "Patient-open:p2/snapshot")
 		asked := d.hub.questions()
 		time.Sleep(10 * time.Second)
 		if d.hub.questions() != asked {

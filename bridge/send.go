@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/ipc/protocol"
@@ -10,7 +11,9 @@ import (
 // A request is a context change that an app asked for. It is posted once; it outlives its answer for as long as its id
 // returns the first result (DESIGN 3.2).
 type request struct {
-	by      *app // not its id: under that another may return
+	session *Session
+	since   time.Time // when it was first asked
+	by      *app      // not its id: under that another may return
 	event   *fhircast.Event
 	gen     int
 	told    int  // what had been queued for the app when it asked
@@ -47,7 +50,7 @@ func (in send) apply(c *core) {
 		in.refuse(c, fault)
 		return
 	}
-	q := &request{event: e}
+	q := &request{session: c.session, since: c.now, event: e}
 	c.requests[e.ID] = q
 	c.post(a, q, in.reply)
 }
@@ -64,8 +67,14 @@ func (c *core) again(a *app, q *request, in send) {
 		in.refuse(c, &protocol.Error{Code: protocol.CodeInvalidParams, Message: "This id was used by another app; leave id out or make a new one."})
 	case q.out:
 		q.waiters = append(q.waiters, in.reply)
-	case q.unknown() && c.sub != 0:
-		c.post(a, q, in.reply)
+	case q.unknown() && q.session == c.session:
+		if fault := c.mayAsk(a, q.event.Name); fault != nil {
+			in.refuse(c, fault)
+		} else if c.now.Sub(q.since) >= keptFor {
+			in.refuse(c, &protocol.Error{Code: protocol.CodeTooLate, Message: "This request is older than 30 s; look at the context and make a new one."})
+		} else {
+			c.post(a, q, in.reply)
+		}
 	default:
 		c.emit(reply{func() { in.reply(q.answer()) }})
 	}
@@ -78,25 +87,31 @@ func (q *request) answer() (protocol.SendResult, error) {
 	return *q.result, nil
 }
 
-// permitted checks a request and makes its event.
-func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *protocol.Error) {
-	fail := func(code int, sentence string) (*fhircast.Event, *protocol.Error) {
-		return nil, &protocol.Error{Code: code, Message: sentence}
-	}
-	event := fhircast.Name(p.Event)
+// mayAsk tells why an app may not ask for an event now, nil = it may.
+func (c *core) mayAsk(a *app, event fhircast.Name) *protocol.Error {
+	fault := func(code int, sentence string) *protocol.Error { return &protocol.Error{Code: code, Message: sentence} }
 	switch {
 	case !a.MaySend:
-		return fail(protocol.CodeNotAllowed, "This app may follow but not send; say the key in hello, or ask the administrator for a rule that permits it.")
+		return fault(protocol.CodeNotAllowed, "This app may follow but not send; say the key in hello, or ask the administrator for a rule that permits it.")
 	case c.sub == 0 || c.session == nil:
-		return nil, notConnected()
+		return notConnected()
 	case a.paused:
-		return fail(protocol.CodeNotConnected, "This app is paused; resume it, then ask again.")
+		return fault(protocol.CodeNotConnected, "This app is paused; resume it, then ask again.")
 	case !event.In(c.session.Send):
-		return fail(protocol.CodeNotAllowed, "The configuration does not permit this event; add it to hub.send.")
+		return fault(protocol.CodeNotAllowed, "The configuration does not permit this event; add it to hub.send.")
 	case c.session.Scopes != nil && !c.session.Scopes.Write(event):
-		return fail(protocol.CodeNotGranted, "The sign-in did not grant the write scope of this event.")
+		return fault(protocol.CodeNotGranted, "The sign-in did not grant the write scope of this event.")
 	case a.inWork >= inFlight:
-		return fail(protocol.CodeBusy, "Too many requests at once; wait for an answer before the next.")
+		return fault(protocol.CodeBusy, "Too many requests at once; wait for an answer before the next.")
+	}
+	return nil
+}
+
+// permitted checks a request and makes its event.
+func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *protocol.Error) {
+	event := fhircast.Name(p.Event)
+	if fault := c.mayAsk(a, event); fault != nil {
+		return nil, fault
 	}
 	id := p.ID
 	if id == "" {
@@ -107,7 +122,7 @@ func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *proto
 		_, err = fhircast.Encode(e)
 	}
 	if err != nil {
-		return fail(protocol.CodeInvalidParams, "The event cannot be sent: "+err.Error()+".")
+		return nil, &protocol.Error{Code: protocol.CodeInvalidParams, Message: "The event cannot be sent: " + err.Error() + "."}
 	}
 	return e, nil
 }

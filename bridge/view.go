@@ -55,7 +55,7 @@ func (c *core) view() *View {
 		return v
 	}
 	if c.isUnknown() {
-		v.Problems = append(v.Problems, Problem{Code: problemUnknown, Since: cmp.Or(c.reading.since, c.now)})
+		v.Problems = append(v.Problems, Problem{Code: problemUnknown, Since: cmp.Or(c.unknownSince, c.confirmed)})
 	}
 	if since, ok := c.clearedProblem(); ok {
 		v.Problems = append(v.Problems, Problem{Code: problemCleared, Since: since})
