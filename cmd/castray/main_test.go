@@ -141,6 +141,7 @@ func TestScripts(t *testing.T) {
 				socket = `\\.\pipe\castray-` + filepath.Base(e.WorkDir)
 			}
 			e.Setenv("CASTRAY_SOCKET", socket)
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // each command would wait a second for races in other processes
 			e.Setenv("SANDBOX_CA", filepath.Join(e.WorkDir, "sb", "ca.pem"))
 			// So that nobody's own files are read: these name a folder on every system (agent/config.PathsFor).
 			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "APPDATA", "LOCALAPPDATA", "ProgramData", "HOME"} {
