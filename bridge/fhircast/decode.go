@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -88,27 +87,19 @@ func (env *envelope) eventFault() string {
 	return env.contextFault
 }
 
-var (
-	errNotJSON   = errors.New("it is not a JSON object in UTF-8 without duplicate names")
-	errWrongType = errors.New("a member has the wrong type")
-)
+var errWrongType = errors.New("a member has the wrong type")
 
 func (env *envelope) read(frame []byte) error {
-	env.raw = frame
-	// A bytes.Buffer is read in place: what the decoder hands out points into frame.
-	dec := jsontext.NewDecoder(bytes.NewBuffer(frame))
-	if dec.PeekKind() != '{' {
-		return errNotJSON
-	}
-	err := members(dec, func(name string) error { return env.member(dec, name) })
-	if err != nil {
+	s := scanner{text: frame}
+	if err := s.object(func(name []byte) error { return env.member(&s, name) }); err != nil {
 		return err
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if s.kind(); s.at < len(frame) {
 		return errNotJSON
 	}
 	blank(frame, '\n')
 	blank(frame, '\r')
+	env.raw = frame
 	return nil
 }
 
@@ -125,37 +116,17 @@ func blank(text []byte, lineBreak byte) {
 	}
 }
 
-// members walks one object: each is called with the decoder before the member's value, which it must consume.
-func members(dec *jsontext.Decoder, each func(name string) error) error {
-	if _, err := dec.ReadToken(); err != nil {
-		return errNotJSON
-	}
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return errNotJSON
-		}
-		if err := each(name.String()); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return errNotJSON
-	}
-	return nil
-}
-
-func (env *envelope) member(dec *jsontext.Decoder, name string) error {
-	if name == "event" && dec.PeekKind() == '{' {
+func (env *envelope) member(s *scanner, name []byte) error {
+	if string(name) == "event" && s.kind() == '{' {
 		env.hasEvent = true
-		return members(dec, func(name string) error { return env.eventMember(dec, name) })
+		return s.object(func(name []byte) error { return env.eventMember(s, name) })
 	}
-	v, err := dec.ReadValue()
+	v, err := s.value()
 	if err != nil {
-		return errNotJSON
+		return err
 	}
 	ok := true
-	switch name {
+	switch string(name) {
 	case "id":
 		env.ID, ok = text(v)
 		env.hasID = ok
@@ -186,25 +157,24 @@ func (env *envelope) member(dec *jsontext.Decoder, name string) error {
 	return nil
 }
 
-func (env *envelope) eventMember(dec *jsontext.Decoder, name string) error {
-	if name == "context" && dec.PeekKind() == '[' {
+func (env *envelope) eventMember(s *scanner, name []byte) error {
+	if string(name) == "context" && s.kind() == '[' {
 		env.hasContext = true
 		var err error
-		env.Context, env.contextFault, err = items(dec, env.raw)
+		env.Context, env.contextFault, err = items(s)
 		return err
 	}
-	v, err := dec.ReadValue()
+	v, err := s.value()
 	if err != nil {
-		return errNotJSON
+		return err
 	}
 	ok := true
-	switch name {
+	switch string(name) {
 	case "hub.topic":
 		var topic string
 		topic, ok = text(v)
-		end := int(dec.InputOffset())
 		env.Topic, env.hasTopic = Secret(topic), ok
-		env.topic = span{end - len(v), end}
+		env.topic = span{s.at - len(v), s.at}
 	case "hub.event":
 		var event string
 		event, ok = text(v)
@@ -222,51 +192,36 @@ func (env *envelope) eventMember(dec *jsontext.Decoder, name string) error {
 	return nil
 }
 
-// items reads a context that stands next in frame. An entry that is no object, or whose key is no text, is a fault of the
-// content: the walk goes on, so that the id can still be read wherever it stands.
-func items(dec *jsontext.Decoder, frame []byte) (list []Item, fault string, err error) {
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, "", errNotJSON
-	}
-	for dec.PeekKind() != ']' {
-		if dec.PeekKind() != '{' {
-			if err := dec.SkipValue(); err != nil {
-				return nil, "", errNotJSON
-			}
+// items reads a context. An entry that is no object, or whose key is no text, is a fault of the content: the walk goes
+// on, so that the id can still be read wherever it stands.
+func items(s *scanner) (list []Item, fault string, err error) {
+	err = s.array(func() error {
+		if s.kind() != '{' {
 			fault = "an entry of its context is no object"
-			continue
+			_, err := s.value()
+			return err
 		}
 		var item Item
-		err := members(dec, func(name string) error {
-			if name == "resource" && dec.PeekKind() == '{' {
-				item.Kind = name
-				return item.read(dec, frame)
+		if err := s.object(func(name []byte) error {
+			if string(name) != "key" {
+				return item.member(s, name)
 			}
-			v, err := dec.ReadValue()
+			v, err := s.value()
 			if err != nil {
-				return errNotJSON
+				return err
 			}
-			if name == "key" {
-				var ok bool
-				if item.Key, ok = text(v); !ok {
-					fault = "a key of its context is no text"
-				}
-				return nil
-			}
-			if item.Kind == "" || name == "resource" || (name == "reference" && item.Kind != "resource") {
-				item.Kind, item.Value = name, json.RawMessage(v)
+			var ok bool
+			if item.Key, ok = text(v); !ok {
+				fault = "a key of its context is no text"
 			}
 			return nil
-		})
-		if err != nil {
-			return nil, "", err
+		}); err != nil {
+			return err
 		}
 		list = append(list, item)
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, "", errNotJSON
-	}
-	return list, fault, nil
+		return nil
+	})
+	return list, fault, err
 }
 
 func text(v jsontext.Value) (string, bool) {

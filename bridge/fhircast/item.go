@@ -1,13 +1,10 @@
 package fhircast
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // An Item is one entry of a context: its key and its value, whose kind is the name of the member that holds it
@@ -31,32 +28,45 @@ func (i Item) Member(name string) json.RawMessage {
 	if n < 0 || i.Kind != "resource" {
 		return nil
 	}
-	if i.telling == nil && i.read(jsontext.NewDecoder(bytes.NewBuffer(i.Value)), i.Value) != nil {
+	if i.telling == nil && i.read(&scanner{text: i.Value}) != nil {
 		return nil
 	}
 	return i.telling[n]
 }
 
-// read reads the entry's resource, an object that stands next in frame.
-func (i *Item) read(dec *jsontext.Decoder, frame []byte) error {
+// member takes a member of the entry, other than its key, as the value where it is the one that counts.
+func (i *Item) member(s *scanner, name []byte) error {
+	if string(name) == "resource" && s.kind() == '{' {
+		i.Kind = "resource"
+		return i.read(s)
+	}
+	v, err := s.value()
+	if err != nil {
+		return err
+	}
+	if kind := string(name); i.Kind == "" || kind == "resource" || (kind == "reference" && i.Kind != "resource") {
+		i.Kind, i.Value = kind, json.RawMessage(v)
+	}
+	return nil
+}
+
+// read reads the entry's resource, an object that comes next.
+func (i *Item) read(s *scanner) error {
 	i.telling = new([len(telling)]json.RawMessage)
-	from := dec.InputOffset()
-	err := members(dec, func(name string) error {
-		v, err := dec.ReadValue()
+	s.kind()
+	from := s.at
+	err := s.object(func(name []byte) error {
+		v, err := s.value()
 		if err != nil {
-			return errNotJSON
+			return err
 		}
-		if n := slices.Index(telling[:], name); n >= 0 {
+		if n := slices.Index(telling[:], string(name)); n >= 0 {
 			i.telling[n] = json.RawMessage(v)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	value := frame[from:dec.InputOffset()]
-	i.Value = value[bytes.IndexByte(value, '{'):] // what stands before it is a colon and blanks
-	return nil
+	i.Value = s.text[from:s.at:s.at]
+	return err
 }
 
 // Format keeps resources out of everything that prints an entry.

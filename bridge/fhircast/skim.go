@@ -41,3 +41,23 @@ func readText(dec *jsontext.Decoder) (string, error) {
 	}
 	return tok.String(), nil
 }
+
+// members walks one object of a stream: each is called with the decoder before the member's value, which it must consume.
+func members(dec *jsontext.Decoder, each func(name string) error) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return errNotJSON
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return errNotJSON
+		}
+		if err := each(name.String()); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return errNotJSON
+	}
+	return nil
+}

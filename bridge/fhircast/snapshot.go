@@ -3,10 +3,7 @@ package fhircast
 import (
 	"bytes"
 	"errors"
-	"io"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // DecodeContext reads the answer to a request for the current context (FHIRcast 3.0.0, 2.9) as the open that it stands
@@ -43,20 +40,20 @@ type walk struct {
 }
 
 func (w *walk) read(body []byte) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
+	s := scanner{text: body}
 	var err error
-	switch dec.PeekKind() {
+	switch s.kind() {
 	case '[':
-		err = w.readContext(dec, body)
+		err = w.readContext(&s)
 	case '{':
-		err = members(dec, func(name string) error { return w.member(dec, body, name) })
+		err = s.object(func(name []byte) error { return w.member(&s, name) })
 	default:
 		return errNotJSON
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if s.kind(); s.at < len(body) {
 		return errNotJSON
 	}
 	if w.context == nil {
@@ -67,18 +64,18 @@ func (w *walk) read(body []byte) error {
 
 var errNoContext = errors.New("it has no context")
 
-func (w *walk) member(dec *jsontext.Decoder, body []byte, name string) error {
-	switch {
-	case name == "event" && dec.PeekKind() == '{':
-		return members(dec, func(name string) error { return w.member(dec, body, name) })
-	case name == "context" && dec.PeekKind() == '[':
-		return w.readContext(dec, body)
+func (w *walk) member(s *scanner, name []byte) error {
+	switch kind := s.kind(); {
+	case string(name) == "event" && kind == '{':
+		return s.object(func(name []byte) error { return w.member(s, name) })
+	case string(name) == "context" && kind == '[':
+		return w.readContext(s)
 	}
-	v, err := dec.ReadValue()
+	v, err := s.value()
 	if err != nil {
-		return errNotJSON
+		return err
 	}
-	switch name {
+	switch string(name) {
 	case "context.type":
 		var ok bool
 		if w.resource, ok = text(v); !ok {
@@ -90,15 +87,13 @@ func (w *walk) member(dec *jsontext.Decoder, body []byte, name string) error {
 	return nil
 }
 
-func (w *walk) readContext(dec *jsontext.Decoder, body []byte) error {
-	from := int(dec.InputOffset())
+func (w *walk) readContext(s *scanner) error {
+	s.kind()
+	from := s.at
 	var err error
-	if w.items, w.fault, err = items(dec, body); err != nil {
-		return err
-	}
-	raw := body[from:dec.InputOffset()]
-	w.context = raw[bytes.IndexByte(raw, '['):]
-	return nil
+	w.items, w.fault, err = items(s)
+	w.context = s.text[from:s.at]
+	return err
 }
 
 // mostSpecific is the resource type that a context without a type is about.
