@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ type Agent struct {
 	cfg   Config
 	relay *bridge.Relay
 	board board
-	in    chan func()   // unbuffered: what is taken is done
+	in    chan order    // unbuffered: what is taken is done
 	nudge chan struct{} // something that the Status is made of has changed
 	done  chan struct{}
 	keys  protocol.Keys
@@ -49,22 +50,23 @@ type Agent struct {
 	wait  sync.WaitGroup
 
 	// Owned by Run.
-	running   context.Context
-	launchers map[string]*oauth.Launcher
-	siteName  string
-	hubHost   string
-	session   *oauth.Session
-	endSess   context.CancelFunc // of session.Run
-	attempt   *oauth.Attempt
-	line      *line
-	joined    hubKey // what the sign-in named when line was made
-	paused    bool
-	ended     bool // the sign-in ended
-	stuck     bool // the line ended, and no retry mends it
-	stopping  bool
-	notices   map[string]notice
-	wall      time.Time // at the last look at the clocks
-	mono      time.Time
+	running    context.Context
+	transports []*http.Transport
+	launchers  map[string]*oauth.Launcher
+	siteName   string
+	hubHost    string
+	session    *oauth.Session
+	endSess    context.CancelFunc // of session.Run
+	attempt    *oauth.Attempt
+	line       *line
+	joined     hubKey // what the sign-in named when line was made
+	paused     bool
+	ended      bool // the sign-in ended
+	stuck      bool // the line ended, and no retry mends it
+	stopping   bool
+	notices    map[string]notice
+	wall       time.Time // at the last look at the clocks
+	mono       time.Time
 }
 
 // New makes an agent that does nothing until Run.
@@ -75,7 +77,7 @@ func New(cfg Config) *Agent {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
-	a := &Agent{cfg: cfg, in: make(chan func()), nudge: make(chan struct{}, 1), done: make(chan struct{}),
+	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
 		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice)}
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
@@ -137,6 +139,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stop()
 	end()
 	a.wait.Wait()
+	for _, t := range a.transports {
+		t.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -154,8 +159,13 @@ func (a *Agent) own(ctx context.Context) {
 			return
 		case <-a.asked:
 			return
-		case do := <-a.in:
-			do()
+		case o := <-a.in:
+			o.what()
+			a.publish()
+			if o.done != nil {
+				close(o.done) // who waits for it sees the Status that it made
+			}
+			continue
 		case <-nudge:
 			nudge = nil
 			breath.Reset(publishEvery)
@@ -173,11 +183,17 @@ func (a *Agent) own(ctx context.Context) {
 // publishEvery is how often the Status is made at most, well within the 100 ms in which apps are told of a loss.
 const publishEvery = 20 * time.Millisecond
 
+// An order is something for the owner to do.
+type order struct {
+	what func()
+	done chan struct{} // closed afterwards; nil = nobody waits
+}
+
 // do has the owner do something and waits for it.
 func (a *Agent) do(ctx context.Context, what func()) error {
 	finished := make(chan struct{})
 	select {
-	case a.in <- func() { defer close(finished); what() }:
+	case a.in <- order{what, finished}:
 	case <-a.done:
 		return errStopping
 	case <-ctx.Done():
@@ -194,7 +210,7 @@ func (a *Agent) do(ctx context.Context, what func()) error {
 // post has the owner do something, from a goroutine that the agent waits for.
 func (a *Agent) post(what func()) {
 	select {
-	case a.in <- what:
+	case a.in <- order{what: what}:
 	case <-a.running.Done():
 	}
 }
@@ -240,6 +256,9 @@ func (a *Agent) stop() {
 	}
 	if a.endSess != nil {
 		a.endSess()
+	}
+	if err := ipc.RemoveKeys(a.cfg.Address, a.keys); err != nil {
+		a.cfg.Log.Warn("the keys of this run are left behind", "because", err.Error())
 	}
 }
 

@@ -145,7 +145,7 @@ func (a *Agent) joinStatic(preview func([]string)) {
 		return
 	}
 	if token != "" {
-		s.client = oauth.Static(oauth.NewSecret(token.Reveal()), &http.Client{Transport: transport(roots)}, hub.URL)
+		s.client = oauth.Static(oauth.NewSecret(token.Reveal()), &http.Client{Transport: a.transport(roots)}, hub.URL)
 	}
 	a.connect(s)
 }
@@ -157,8 +157,8 @@ func (a *Agent) fail(err error) {
 	a.notify(problemRefused, "The configuration of the hub cannot be used. Ask your administrator; the log says why.")
 }
 
-func transport(roots *x509.CertPool) *http.Transport {
-	return &http.Transport{
+func (a *Agent) transport(roots *x509.CertPool) *http.Transport {
+	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:   true,
@@ -166,6 +166,8 @@ func transport(roots *x509.CertPool) *http.Transport {
 		MaxIdleConns:        4,
 		IdleConnTimeout:     90 * time.Second,
 	}
+	a.transports = append(a.transports, t)
+	return t
 }
 
 func userName() string {

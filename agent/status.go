@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -22,11 +23,15 @@ type board struct {
 	watchers map[chan struct{}]bool
 }
 
-func (b *board) set(s protocol.Status) {
+// set tells whether it says anything new.
+func (b *board) set(s protocol.Status) bool {
 	full, _ := json.Marshal(s)
 	public, _ := json.Marshal(s.ForApps())
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if bytes.Equal(full, b.full) {
+		return false
+	}
 	b.status, b.full, b.public = s, full, public
 	for w := range b.watchers {
 		select {
@@ -34,6 +39,7 @@ func (b *board) set(s protocol.Status) {
 		default:
 		}
 	}
+	return true
 }
 
 func (b *board) get() protocol.Status {
@@ -176,7 +182,9 @@ func (a *Agent) publish() {
 		s.Since = time.Now()
 		a.cfg.Log.Info("phase", "was", string(last.Phase), "is", string(s.Phase))
 	}
-	a.board.set(s)
+	if !a.board.set(s) {
+		return
+	}
 	if a.cfg.Changed != nil {
 		a.cfg.Changed(s, a.attempt != nil)
 	}

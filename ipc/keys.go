@@ -42,6 +42,22 @@ func WriteKeys(address string, k protocol.Keys) error {
 	return nil
 }
 
+// RemoveKeys removes what WriteKeys wrote for that agent, if it still has these keys. An agent calls it before it gives
+// its address back.
+func RemoveKeys(address string, k protocol.Keys) error {
+	if there, err := ReadKeys(address); err != nil || there.Key != k.Key {
+		return nil // gone, or another agent's
+	}
+	path, err := keysFile(address)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the keys: %w", err)
+	}
+	return nil
+}
+
 // ReadKeys reads what WriteKeys wrote. errors.Is(err, fs.ErrNotExist) holds when there is no file; a file that is
 // another user's, or that others may open, is refused.
 func ReadKeys(address string) (protocol.Keys, error) {
