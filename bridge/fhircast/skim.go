@@ -13,10 +13,10 @@ func Skim(r io.Reader) (id string, name Name) {
 	if dec.PeekKind() != '{' {
 		return "", ""
 	}
-	_ = members(dec, func(member string) error {
+	_ = stream(dec, func(member string) error {
 		switch {
 		case member == "event" && dec.PeekKind() == '{':
-			return members(dec, func(member string) error {
+			return stream(dec, func(member string) error {
 				if member == "hub.event" && dec.PeekKind() == '"' {
 					word, err := readText(dec)
 					name = Name(word)
@@ -42,8 +42,8 @@ func readText(dec *jsontext.Decoder) (string, error) {
 	return tok.String(), nil
 }
 
-// members walks one object of a stream: each is called with the decoder before the member's value, which it must consume.
-func members(dec *jsontext.Decoder, each func(name string) error) error {
+// stream walks one object: each is called with the decoder before the member's value, which it must consume.
+func stream(dec *jsontext.Decoder, each func(name string) error) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return errNotJSON
 	}
