@@ -71,6 +71,7 @@ type message struct {
 	why      string
 	answered bool
 	reached  bool // the app has it
+	empties  bool // a close of what it was at
 }
 
 // app is the relay's side of an App.
@@ -135,7 +136,8 @@ func (a *app) reached(m *message) {
 		return
 	}
 	m.reached = true
-	a.believes = m.after(a.believes)
+	m.empties = m.close && a.believes.sure && a.believes.names(m.what)
+	a.believes = m.after(a.believes, !a.Answers)
 	if m.open {
 		a.lastOpen, a.clearTold = m.seq, false
 	}
@@ -154,23 +156,26 @@ func (a *app) expects() belief {
 		}
 	}
 	if a.writing != nil {
-		b = a.writing.after(b)
+		b = a.writing.after(b, !a.Answers)
 	}
 	for _, m := range a.queue {
-		b = m.after(b)
+		b = m.after(b, !a.Answers)
 	}
 	return b
 }
 
-// after is the belief of an app that had b and was told m.
-func (m *message) after(b belief) belief {
+// after is the belief of an app that had b and was told m. One that did not say that it follows what is closed now may
+// show what it had before.
+func (m *message) after(b belief, sure bool) belief {
 	switch {
 	case m.clear:
 		return noPatient
 	case m.open:
-		return belief{known: true, what: m.what}
-	case m.close && b.names(m.what):
+		return belief{known: true, sure: sure, what: m.what}
+	case m.close && b.names(m.what) && b.sure:
 		return noPatient
+	case m.close && b.names(m.what):
+		return belief{}
 	}
 	return b
 }

@@ -86,6 +86,7 @@ func (n named) specific(asks func(resource string) bool) (key string, ok bool) {
 // A belief is what an app was last told.
 type belief struct {
 	known bool  // false: nobody can say, as at hello
+	sure  bool  // the app said that it follows, or cannot say
 	what  named // nothing, when the app was last told that no patient is current
 }
 

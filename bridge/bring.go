@@ -18,9 +18,7 @@ func (c *core) spread(d *fhircast.Delivery, what named) {
 	for _, a := range c.present() {
 		if c.withhold(a, d.Event) {
 			c.follows(a, d.Event, what, r)
-			continue
-		}
-		if a.wants(d.Event.Name) {
+		} else if a.wants(d.Event.Name) {
 			c.tellEvent(a, d.Event, what, protocol.Mark{}, r)
 		}
 		c.bring(a, r, manner{})

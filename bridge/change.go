@@ -129,14 +129,12 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 		if c.waits() {
 			break
 		}
-		if c.withhold(a, d.Event) {
-			c.follows(a, d.Event, what, r)
-			continue
-		}
 		if !a.expects().names(what) {
 			continue
 		}
-		if a.wants(d.Event.Name) {
+		if c.withhold(a, d.Event) {
+			c.follows(a, d.Event, what, r)
+		} else if a.wants(d.Event.Name) {
 			c.tellEvent(a, d.Event, what, protocol.Mark{}, r)
 		} else {
 			c.tellClear(a, protocol.ReasonClosed, r)

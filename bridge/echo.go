@@ -11,19 +11,23 @@ import (
 // request failed.
 func (c *core) withhold(a *app, e *fhircast.Event) bool {
 	q := c.requests[e.ID]
-	return q != nil && q.by == a && q.certain && q.told == a.told && q.gen == c.gen && q.event.Name.Is(e.Name)
+	return q != nil && q.by == a && a.asksAny() && q.certain && q.told == a.told && q.gen == c.gen && q.event.Name.Is(e.Name)
 }
 
-// follows is an app whose echo is withheld: it is where the event is, and counts as agreed.
+// follows is an app whose echo is withheld: it is where the event is, and counts as agreed. The close of something that
+// it was not at says nothing of what it shows.
 func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	c.seq++
 	m := newMessage(e, what)
 	m.seq = c.seq
+	if m.open || a.believes.names(what) {
+		a.about = nil
+		a.set(protocol.OutcomeAcknowledged, "", c.now)
+	}
 	a.reached(m)
-	a.about = nil
-	a.set(protocol.OutcomeAcknowledged, "", c.now)
+	a.believes.sure = a.believes.known
 	c.requests[e.ID].withheld = true
-	r.agreed = r.agreed || a.asksAny() && a.counts()
+	r.agreed = r.agreed || a.counts()
 }
 
 // echo marks the request that an event confirms.

@@ -31,8 +31,11 @@ func (in answered) apply(c *core) {
 	delete(a.unread, in.seq)
 	a.reached(m) // also where the answer is here before the writer
 	o, why := m.meaning(in.status)
-	if m.clear && o == protocol.OutcomeCleared && a.lastOpen < m.seq {
+	switch {
+	case (o == protocol.OutcomeCleared || o == protocol.OutcomeAcknowledged && m.empties) && a.lastOpen < m.seq:
 		a.believes, a.clearTold = noPatient, false
+	case m.open && o == protocol.OutcomeAcknowledged && a.lastOpen == m.seq:
+		a.believes.sure = a.believes.known
 	}
 	if m.old {
 		c.counters.LateAnswers++
@@ -84,6 +87,9 @@ func (c *core) overdue(a *app, m *message) {
 // outcome ends a message: the app's row and the round take what came of it.
 func (c *core) outcome(a *app, m *message, o protocol.Outcome, why string) {
 	m.done, m.outcome, m.why = true, o, why
+	if (m.clear || m.close) && m.Answer && !m.old && o != protocol.OutcomeCleared && o != protocol.OutcomeAcknowledged {
+		a.distrust() // whatever it showed, it did not say that it is gone
+	}
 	if m.change && !m.old {
 		a.show(c.now)
 	}

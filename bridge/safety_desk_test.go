@@ -397,3 +397,90 @@ func TestS1_AProblemKeepsItsTime(t *testing.T) {
 		}
 	})
 }
+
+func TestS6_AnAppThatDidNotFollowIsClearedAfterTheClose(t *testing.T) {
+	for name, status := range map[string]int{"refused": 409, "failed": 500, "will not confirm": 202} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.attach("viewer", "", &fakeApp{status: 200})
+				d.subscribe()
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				viewer.mu.Lock()
+				viewer.status = status
+				viewer.mu.Unlock()
+				d.deliver(ev("Patient-open", "2", 2, "p2")) // it goes on showing p1
+				viewer.mu.Lock()
+				viewer.status = 200
+				viewer.mu.Unlock()
+				viewer.news()
+				d.deliver(ev("Patient-close", "3", 3, "p2")) // to which it has nothing to do
+				d.wantNews("closed", viewer, "Patient-close:p2 clear:closed")
+				d.wantPhase(protocol.PhaseNoContext)
+			})
+		})
+	}
+}
+
+func TestS6_AnAppThatHadNotAnsweredIsClearedAfterTheClose(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "", &fakeApp{status: 200})
+		d.subscribe()
+		viewer.news()
+		viewer.after = time.Second
+		d.deliver(ev("Patient-open", "2", 2, "p2"))
+		d.deliver(ev("Patient-close", "3", 3, "p2"))
+		d.wantNews("nobody knows yet whether it will follow", viewer, "Patient-open:p2 Patient-close:p2 clear:closed")
+	})
+}
+
+func TestS1_AnAppThatDidNotClearIsToldAgain(t *testing.T) {
+	for _, status := range []int{500, 202} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.attach("viewer", "ImagingStudy-open", &fakeApp{status: 200})
+				d.subscribe()
+				d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
+				d.deliver(ev("Patient-open", "2", 2, "p2")) // it clears
+				viewer.mu.Lock()
+				viewer.clears = status
+				viewer.mu.Unlock()
+				d.relay.Lost(d.n, "reset")
+				d.hub.set("", "")
+				d.confirm()
+				d.relay.Resync() // and now it does not: who knows what it has opened
+				synctest.Wait()
+				viewer.mu.Lock()
+				viewer.clears = 200
+				viewer.mu.Unlock()
+				viewer.news()
+				d.deliver(ev("Patient-open", "3", 3, "p3"))
+				d.wantNews("again", viewer, "clear:other_patient")
+				d.wantPhase(protocol.PhaseInSync)
+			})
+		})
+	}
+}
+
+func TestS6_AnAppThatRefusedACloseIsToldAgainAndALateAnswerMendsIt(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(ev("Patient-open", "1", 1, "p1"))
+		viewer.news()
+		viewer.after = 9 * time.Second
+		d.deliver(ev("Patient-close", "2", 2, "p1"))
+		time.Sleep(8500 * time.Millisecond)
+		d.wantPhase(protocol.PhaseAttention) // silent
+		time.Sleep(time.Second)
+		d.wantPhase(protocol.PhaseNoContext)
+		viewer.after = 0
+		d.deliver(ev("Patient-open", "3", 3, "p3"))
+		viewer.mu.Lock()
+		viewer.status = 409
+		viewer.mu.Unlock()
+		d.deliver(ev("Patient-close", "4", 4, "p3"))
+		viewer.news()
+		d.deliver(ev("Patient-close", "5", 5, "p9")) // the hub is asked
+		d.wantNews("once more", viewer, "clear:closed")
+	})
+}

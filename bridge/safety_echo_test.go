@@ -207,3 +207,33 @@ func TestS9_ARequestOfAnAppThatFollowsNothingIsNoAgreement(t *testing.T) {
 		d.wantPhase(protocol.PhaseUnconfirmed)
 	})
 }
+
+func TestS9_TheEchoOfACloseSaysNothingOfWhatTheAppDidNotClose(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		asks := d.attach("asks", "", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(ev("DiagnosticReport-open", "1", 1, "r1/p1"))
+		asks.mu.Lock()
+		asks.status = 409
+		asks.mu.Unlock()
+		d.deliver(ev("DiagnosticReport-close", "2", 2, "r1/p1"))
+		d.wantPhase(protocol.PhaseAttention)
+		d.relay.Send(asks.id, protocol.SendParams{ID: "q1", Event: "Patient-close", Context: json.RawMessage(contextOf("p3"))})
+		d.deliver(ev("Patient-close", "q1", 3, "p3"))
+		if got := d.outcome(asks.id); got == protocol.OutcomeAcknowledged {
+			t.Errorf("it shows r1, and its row says %s", got)
+		}
+	})
+}
+
+func TestS9_ACommandThatAsksAndFollowsNothingIsToldNothing(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		command := d.attachAs(App{Name: "command", MaySend: true, Hidden: true, Answers: true}, "-", &fakeApp{status: 200})
+		d.subscribe()
+		d.ask(command, "q1", "p1")
+		d.deliver(ev("Patient-open", "q1", 1, "p1"))
+		d.deliver(ev("ImagingStudy-open", "2", 2, "s2/p2"))
+		d.deliver(ev("Patient-close", "3", 3, "p1"))
+		d.wantNews("nothing", command, "")
+	})
+}
