@@ -1,0 +1,462 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
+)
+
+// simHub is a hub that says what is current. What it broadcasts is current, but for stragglers where it is said so.
+type simHub struct {
+	s       *schedule
+	offered bool // GET
+	steady  bool // GET never fails nor takes time, so that a straggler is always found out
+
+	mu        sync.Mutex
+	current   string
+	name      fhircast.Name
+	fails     bool
+	delay     time.Duration
+	n, ids    int
+	up        bool
+	confirmed time.Time
+	last      *fhircast.Event             // broadcast on this subscription
+	marks     map[fhircast.Name]time.Time // newest open that was surely taken
+	next      string                      // fate of the next request
+}
+
+func newSimHub(s *schedule) *simHub {
+	h := &simHub{s: s, offered: s.IntN(4) != 0, steady: s.IntN(2) == 0}
+	s.note("hub: GET offered %v, steady %v", h.offered, h.steady)
+	return h
+}
+
+func (h *simHub) now() string { h.mu.Lock(); defer h.mu.Unlock(); return h.current }
+
+func (h *simHub) subscribed() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.up }
+
+func (h *simHub) heal() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fails, h.delay = false, 0
+}
+
+// humour changes how it answers a GET.
+func (h *simHub) humour() {
+	fails, delay := h.s.IntN(3) == 0, time.Duration(h.s.IntN(700))*time.Millisecond
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.steady {
+		h.fails, h.delay = fails, delay
+		h.s.note("GET fails %v, takes %v", fails, delay)
+	}
+}
+
+func (h *simHub) subscribe() {
+	again := h.s.IntN(3) != 0
+	h.mu.Lock()
+	h.n++
+	h.up, h.confirmed, h.last, h.marks = true, time.Now(), nil, make(map[fhircast.Name]time.Time)
+	h.s.note("subscription %d, %q is current", h.n, h.current)
+	n, current, name := h.n, h.current, h.name
+	h.mu.Unlock()
+	h.s.relay.Subscribed(n, nil)
+	if current != "" && again { // it tells what is current to a new subscriber
+		h.send(h.event(name, current, 0))
+	}
+}
+
+func (h *simHub) leave() { h.mu.Lock(); h.up = false; h.mu.Unlock() }
+
+func (h *simHub) lose() {
+	h.mu.Lock()
+	up, n := h.up, h.n
+	h.up = false
+	h.mu.Unlock()
+	if up {
+		h.s.note("lost")
+		h.s.relay.Lost(n, "lost")
+	}
+}
+
+// event is an event of now, by a clock that is off by skew. Where the newest initial open decides, clocks agree.
+func (h *simHub) event(name fhircast.Name, what string, skew time.Duration) *fhircast.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ids++
+	if h.steady || !h.offered && time.Since(h.confirmed) < initialWindow {
+		skew = 0
+	}
+	return evAt(name, fmt.Sprint("h", h.ids), time.Now().Add(skew), contextOf(what))
+}
+
+// send delivers an event, if there is a line, and sees that it is answered once and in time.
+func (h *simHub) send(e *fhircast.Event) {
+	h.mu.Lock()
+	n, up := h.n, h.up
+	h.mu.Unlock()
+	if !up {
+		return
+	}
+	var answers atomic.Int32
+	h.s.relay.Deliver(fhircast.NewDelivery(e, n, func(fhircast.Answer) { answers.Add(1) }))
+	time.AfterFunc(801*time.Millisecond, func() {
+		if got := answers.Load(); got != 1 {
+			h.s.Errorf("%v was answered %d times within 800 ms", e, got)
+		}
+	})
+}
+
+func (h *simHub) become(name fhircast.Name, what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.name, h.current = name, what
+}
+
+func (h *simHub) open(name fhircast.Name, what string, skew time.Duration) {
+	e := h.event(name, what, skew)
+	h.s.note("%s %s %s, skew %v", e.ID, name, what, skew)
+	h.become(name, what)
+	h.mu.Lock()
+	if h.last = e; time.Since(h.confirmed) > initialWindow {
+		h.marks[name] = e.Timestamp.At
+	}
+	h.mu.Unlock()
+	h.send(e)
+}
+
+func (h *simHub) close(what string) {
+	if what == "" {
+		return
+	}
+	anchor, _, _ := strings.Cut(what, "/")
+	name := map[byte]fhircast.Name{'p': "Patient-close", 's': "ImagingStudy-close", 'r': "DiagnosticReport-close"}[anchor[0]]
+	if name == "" {
+		return
+	}
+	e := h.event(name, what, 0)
+	h.s.note("%s %s %s", e.ID, name, what)
+	h.closes(anchor)
+	h.mu.Lock()
+	h.last = e
+	h.mu.Unlock()
+	h.send(e)
+}
+
+func (h *simHub) closes(anchor string) {
+	if now, _, _ := strings.Cut(h.now(), "/"); now == anchor {
+		h.become("", "")
+	}
+}
+
+func (h *simHub) home(skew time.Duration) {
+	e := h.event("Home-open", "", skew)
+	h.s.note("%s Home-open", e.ID)
+	h.become("", "")
+	h.send(e)
+}
+
+func (h *simHub) repeat() {
+	h.mu.Lock()
+	e := h.last
+	h.mu.Unlock()
+	if e != nil {
+		h.s.note("%s again", e.ID)
+		h.send(e)
+	}
+}
+
+// straggle is an open that is no news to the hub: older than one of its type that surely was taken.
+func (h *simHub) straggle() {
+	p := places[h.s.IntN(len(places))]
+	h.mu.Lock()
+	mark, ok := h.marks[p.name]
+	ok = ok && h.steady && h.offered && h.up
+	h.ids++
+	id := fmt.Sprint("h", h.ids)
+	h.mu.Unlock()
+	if !ok {
+		return
+	}
+	h.s.note("%s straggles: %s %s", id, p.name, p.what)
+	h.send(evAt(p.name, id, mark.Add(-time.Millisecond), contextOf(p.what)))
+}
+
+// nonsense is an event that cannot be followed, or is not for us.
+func (h *simHub) nonsense() {
+	e := h.event("ImagingStudy-open", "p1", 0)
+	switch h.s.IntN(3) {
+	case 0:
+		m, _ := fhircast.Decode([]byte(strings.Replace(string(h.event("Patient-open", "p3", 0).Wire()), topic, "T-other", 1)))
+		e = m.(*fhircast.Event)
+	case 1:
+		e = h.event("Encounter-close", "e1/p1", 0)
+	}
+	h.s.note("%s nonsense: %s", e.ID, e.Name)
+	h.send(e)
+}
+
+func (h *simHub) update() { h.send(h.event("DiagnosticReport-update", "r1", 0)) }
+
+func (h *simHub) complain() {
+	h.mu.Lock()
+	last := h.last
+	h.ids++
+	id := fmt.Sprint("h", h.ids)
+	h.mu.Unlock()
+	if last == nil {
+		return
+	}
+	h.s.note("SyncError about %s", last.ID)
+	e, _ := fhircast.NewSyncError(id, time.Now(), topic, fhircast.Failure{EventID: last.ID, EventName: last.Name, Subscriber: "other"})
+	h.send(e)
+}
+
+// Context answers with what was current when it was asked.
+func (h *simHub) Context(ctx context.Context, id string) (*fhircast.Event, bool, error) {
+	h.mu.Lock()
+	name, current, fails, delay := h.name, h.current, h.fails, h.delay
+	h.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, true, ctx.Err()
+	}
+	switch {
+	case !h.offered:
+		return nil, false, nil
+	case fails:
+		return nil, true, errors.New("x")
+	case current == "":
+		return nil, true, nil
+	}
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(contextOf(current))})
+	return e, true, err
+}
+
+// fate draws what becomes of the next request.
+func (h *simHub) fate() string {
+	f := []string{"taken", "taken", "taken", "echoed first", "refused", "lost", "lost but taken", "accepted and dropped"}[h.s.IntN(8)]
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next = f
+	return f
+}
+
+// Publish is somebody's request: an app's, or a SyncError of the relay.
+func (h *simHub) Publish(_ context.Context, e *fhircast.Event) (int, error) {
+	if e.Name.Is(fhircast.SyncError) {
+		return 202, nil
+	}
+	h.mu.Lock()
+	fate := h.next
+	h.mu.Unlock()
+	take := func() {
+		var items []string
+		for _, item := range e.Context {
+			who, _ := identify(item)
+			items = append(items, who.id)
+		}
+		if e.Name.Verb() == fhircast.Close {
+			h.closes(items[0])
+		} else {
+			h.become(e.Name, strings.Join(items, "/"))
+		}
+		h.send(e)
+	}
+	switch fate {
+	case "echoed first":
+		take()
+		time.Sleep(50 * time.Millisecond)
+	case "taken", "lost but taken":
+		time.AfterFunc(120*time.Millisecond, take)
+	}
+	time.Sleep(30 * time.Millisecond)
+	switch fate {
+	case "refused":
+		return 409, nil
+	case "lost", "lost but taken":
+		return 0, errors.New("reset")
+	}
+	return 202, nil
+}
+
+// simApp is a program at the desk. It reads its pipe in order and shows what it follows.
+type simApp struct {
+	s        *schedule
+	id, name string
+	pid      int
+	events   string
+	required string
+	answers  bool
+
+	mu        sync.Mutex
+	gone      bool
+	pipe      []letter
+	seat      *simSeat
+	shows     string // what it shows
+	told      string // what it was last told and followed, or had confirmed
+	read      int
+	asks      int
+	status    int
+	lag       time.Duration // before it reads
+	late      time.Duration // after that, before it answers
+	stuck     chan struct{}
+	badClears bool
+}
+
+type letter struct {
+	m      Message
+	answer func(int)
+}
+
+// simSeat is one connection of an app.
+type simSeat struct{ *simApp }
+
+func newSimApp(s *schedule) *simApp {
+	a := &simApp{s: s, pid: len(s.apps) + 1, name: fmt.Sprint("app", 1+s.IntN(3))}
+	a.recover()
+	return a
+}
+
+func (a *simApp) attach() {
+	app := App{Name: a.name, Via: "pipe", PID: a.pid, Answers: a.answers, MaySend: true, Required: a.required}
+	if a.events == "-" {
+		app.Events = []fhircast.Name{}
+	} else if a.events != "" {
+		app.Events = fhircast.Names(strings.Fields(a.events))
+	}
+	a.mu.Lock()
+	a.seat, a.pipe, a.gone = &simSeat{a}, nil, false
+	a.mu.Unlock()
+	a.id, _, _ = a.s.relay.Attach(app, a.seat)
+}
+
+func (a *simApp) recover() {
+	a.status, a.late, a.lag, a.badClears = 200, 0, 0, false
+	if a.stuck != nil {
+		close(a.stuck)
+		a.stuck = nil
+	}
+}
+
+func (a *simApp) heal() { a.mu.Lock(); defer a.mu.Unlock(); a.recover() }
+
+func (a *simApp) screen() string { a.mu.Lock(); defer a.mu.Unlock(); return a.shows }
+
+func (a *simApp) isGone() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.gone }
+
+// Write is for Sink: into the pipe, where the app reads it later.
+func (a *simSeat) Write(m Message, answer func(int)) error {
+	a.mu.Lock()
+	stuck := a.stuck
+	a.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone || a.seat != a {
+		return errors.New("closed")
+	}
+	a.pipe = append(a.pipe, letter{m, answer})
+	time.AfterFunc(a.lag, a.open)
+	return nil
+}
+
+// Close is for Sink: the app has lost its connection and lives on.
+func (a *simSeat) Close(string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seat != a {
+		return
+	}
+	a.gone, a.pipe = true, nil
+	if a.stuck != nil {
+		close(a.stuck)
+		a.stuck = nil
+	}
+}
+
+// open reads the oldest letter, and does what it says if the app is well.
+func (a *simSeat) open() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seat != a || len(a.pipe) == 0 {
+		return
+	}
+	l := a.pipe[0]
+	a.pipe = a.pipe[1:]
+	status := a.status
+	if l.m.Method == protocol.MethodClear && a.badClears {
+		status = 500
+	}
+	if status == 200 {
+		a.follow(inWords(l.m), l.m)
+	}
+	if !l.m.Answer || status == 0 {
+		return
+	}
+	time.AfterFunc(a.late, func() { l.answer(status) })
+}
+
+func (a *simApp) follow(word string, m Message) {
+	verb, _, _ := strings.Cut(word, ":")
+	switch {
+	case m.Method == protocol.MethodClear:
+		a.told = ""
+	case strings.HasSuffix(verb, "-close"):
+		_, closed, _ := strings.Cut(word, ":")
+		if strings.Contains("/"+a.shows+"/", "/"+closed+"/") {
+			a.told = ""
+		} else {
+			a.told = a.shows
+		}
+	case strings.HasSuffix(verb, "-open") && verb != "Home-open":
+		message, _ := fhircast.Decode([]byte(string(m.Params)))
+		var items []string
+		for _, item := range message.(*fhircast.Event).Context {
+			who, _ := identify(item)
+			items = append(items, who.id)
+		}
+		a.told = strings.Join(items, "/")
+	default:
+		return
+	}
+	a.read++
+	a.shows = a.told
+}
+
+// ask shows at once what it asks for, and goes back where it is told that it cannot be.
+func (a *simApp) ask(name fhircast.Name, what string) {
+	a.mu.Lock()
+	a.asks++
+	asks, read, seat := a.asks, a.read, a.seat
+	if name.Verb() == fhircast.Open {
+		a.shows = what
+	} else if strings.Contains("/"+a.shows+"/", "/"+what+"/") {
+		a.shows = ""
+	}
+	wish := a.shows
+	a.mu.Unlock()
+	go func() {
+		_, err := a.s.relay.Send(a.id, protocol.SendParams{Event: string(name), Context: json.RawMessage(contextOf(what))})
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		switch {
+		case seat != a.seat:
+		case err == nil && read == a.read:
+			a.told = wish
+		case err != nil && asks == a.asks:
+			a.shows = a.told
+		}
+	}()
+}
