@@ -31,6 +31,7 @@ func TestDesktop(t *testing.T) {
 		{"BrowserNeverComesBack", browserNeverComesBack},
 		{"FifteenLinesOfPython", fifteenLinesOfPython},
 		{"Demo", demo},
+		{"Pictures", pictures},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.play(newSession(t, castrayFile)) })
 	}
