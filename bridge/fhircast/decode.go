@@ -90,8 +90,8 @@ func (env *envelope) eventFault() string {
 var errWrongType = errors.New("a member has the wrong type")
 
 func (env *envelope) read(frame []byte) error {
-	s := scanner{text: frame}
-	if err := s.object(func(name []byte) error { return env.member(&s, name) }); err != nil {
+	s := newScanner(frame)
+	if err := s.object(func(name []byte) error { return env.member(s, name) }); err != nil {
 		return err
 	}
 	if s.kind(); s.at < len(frame) {
@@ -227,6 +227,9 @@ func items(s *scanner) (list []Item, fault string, err error) {
 func text(v jsontext.Value) (string, bool) {
 	if v.Kind() != '"' {
 		return "", false
+	}
+	if bytes.IndexByte(v, '\\') < 0 {
+		return string(v[1 : len(v)-1]), true
 	}
 	b, err := jsontext.AppendUnquote(nil, v)
 	return string(b), err == nil

@@ -21,6 +21,9 @@ type scanner struct {
 	names [][]byte // of the objects that are open, the innermost last
 }
 
+// newScanner makes room for the names of a message of the usual depth.
+func newScanner(text []byte) *scanner { return &scanner{text: text, names: make([][]byte, 0, 32)} }
+
 // kind is the byte with which the next value begins, or what stands in its place; 0 at the end.
 func (s *scanner) kind() byte {
 	s.at = blanks(s.text, s.at)

@@ -40,13 +40,13 @@ type walk struct {
 }
 
 func (w *walk) read(body []byte) error {
-	s := scanner{text: body}
+	s := newScanner(body)
 	var err error
 	switch s.kind() {
 	case '[':
-		err = w.readContext(&s)
+		err = w.readContext(s)
 	case '{':
-		err = s.object(func(name []byte) error { return w.member(&s, name) })
+		err = s.object(func(name []byte) error { return w.member(s, name) })
 	default:
 		return errNotJSON
 	}
