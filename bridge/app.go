@@ -90,6 +90,8 @@ type app struct {
 	clearTold bool             // it was told to clear and cannot confirm
 
 	lastOpen int      // number of the newest open that it has
+	newest   int      // of what was sent to it, or withheld
+	voidTo   int      // what was sent up to this number says nothing of what it shows
 	asked    *request // its newest wish to change the context
 
 	outcome protocol.Outcome
@@ -124,8 +126,11 @@ func (a *app) asksAny() bool {
 
 func (a *app) agrees(current named) bool { return a.believes.agrees(current, a.asks, a.asksAny()) }
 
-// distrust is for an app of which nobody can say what it shows.
-func (a *app) distrust() { a.believes, a.clearTold = belief{}, false }
+// distrust is for an app of which nobody can say what it shows, whatever it has been sent so far.
+func (a *app) distrust() { a.believes, a.clearTold, a.voidTo = belief{}, false, a.newest }
+
+// isVoid tells whether a message was sent too early to say anything of what the app shows.
+func (a *app) isVoid(m *message) bool { return m.seq <= a.voidTo }
 
 // idle tells whether the app has answered all that it was sent.
 func (a *app) idle() bool { return len(a.queue) == 0 && a.writing == nil && len(a.unread) == 0 }
@@ -136,6 +141,9 @@ func (a *app) reached(m *message) {
 		return
 	}
 	m.reached = true
+	if a.isVoid(m) {
+		return
+	}
 	m.empties = m.close && a.believes.sure && a.believes.names(m.what)
 	a.believes = m.after(a.believes, !a.Answers)
 	if m.open {
@@ -151,15 +159,17 @@ func (a *app) expects() belief {
 		b = noPatient
 	}
 	for _, m := range a.unread {
-		if m.clear && !m.done {
+		if m.clear && !m.done && !a.isVoid(m) {
 			b = noPatient
 		}
 	}
-	if a.writing != nil {
+	if a.writing != nil && !a.isVoid(a.writing) {
 		b = a.writing.after(b, !a.Answers)
 	}
 	for _, m := range a.queue {
-		b = m.after(b, !a.Answers)
+		if !a.isVoid(m) {
+			b = m.after(b, !a.Answers)
+		}
 	}
 	return b
 }

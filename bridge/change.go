@@ -66,7 +66,8 @@ func (c *core) repeated(d *fhircast.Delivery, what named) {
 // open makes a resource current, unless the open is doubtful.
 func (c *core) open(d *fhircast.Delivery, what named) {
 	e := d.Event
-	if c.inInitialWindow() && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
+	initial := c.inInitialWindow() && c.requests[e.ID] == nil // our own echo is always news
+	if initial && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
 		// One of the opens that tell what is open: the newest decides what is current, the older ones are no news.
 		c.emit(answer{d, 202})
 		c.desk.isOpen(opened{e, what}, 0)
@@ -78,7 +79,11 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	if crossed || straggles || c.desk.older(e, what) {
 		c.emit(answer{d, 202})
 		c.missed(c.requests[e.ID]) // an echo that is not delivered confirms nothing
-		c.doubt()
+		if initial && c.offered == offerUnknown {
+			c.startReading(false) // no doubt, if it turns out that the hub cannot be asked
+		} else {
+			c.doubt()
+		}
 		return
 	}
 	c.beat(true)

@@ -19,7 +19,7 @@ func (c *core) withhold(a *app, e *fhircast.Event) bool {
 func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	c.seq++
 	m := newMessage(e, what)
-	m.seq = c.seq
+	m.seq, a.newest = c.seq, c.seq
 	if m.open || a.believes.names(what) {
 		a.about = nil
 		a.set(protocol.OutcomeAcknowledged, "", c.now)
@@ -30,10 +30,16 @@ func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	r.agreed = r.agreed || a.counts()
 }
 
-// echo marks the request that an event confirms.
+// echo marks the request that an event confirms. Where the event is not withheld from the app that asked, it may show
+// what it asked for or what it had, until it is told.
 func (c *core) echo(e *fhircast.Event) {
-	if q := c.requests[e.ID]; q != nil && q.event.Name.Is(e.Name) {
-		q.over, q.confirmed = true, true
+	q := c.requests[e.ID]
+	if q == nil || !q.event.Name.Is(e.Name) {
+		return
+	}
+	q.over, q.confirmed = true, true
+	if c.waits() || !c.withhold(q.by, e) {
+		q.by.distrust()
 	}
 }
 

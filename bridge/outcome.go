@@ -32,6 +32,7 @@ func (in answered) apply(c *core) {
 	a.reached(m) // also where the answer is here before the writer
 	o, why := m.meaning(in.status)
 	switch {
+	case a.isVoid(m):
 	case (o == protocol.OutcomeCleared || o == protocol.OutcomeAcknowledged && m.empties) && a.lastOpen < m.seq:
 		a.believes, a.clearTold = noPatient, false
 	case m.open && o == protocol.OutcomeAcknowledged && a.lastOpen == m.seq:
@@ -88,7 +89,7 @@ func (c *core) overdue(a *app, m *message) {
 func (c *core) outcome(a *app, m *message, o protocol.Outcome, why string) {
 	m.done, m.outcome, m.why = true, o, why
 	if (m.clear || m.close) && m.Answer && !m.old && o != protocol.OutcomeCleared && o != protocol.OutcomeAcknowledged {
-		a.distrust() // whatever it showed, it did not say that it is gone
+		a.believes = belief{} // whatever it showed, it did not say that it is gone
 	}
 	if m.change && !m.old {
 		a.show(c.now)

@@ -16,6 +16,7 @@ type reading struct {
 	tries   int  // answers that an event has beaten
 	beaten  bool // by an open, a close or Home-open since the question was asked
 	again   bool // a doubt came while the question was out
+	doubted bool // again, and not only because an initial open was old
 	moved   bool // an open came, and no doubt since
 	failed  int  // in a row
 	waiting bool // for the next try after a failure
@@ -40,7 +41,10 @@ func (c *core) startReading(first bool) {
 }
 
 // doubt is news that cannot be right or cannot be read: only the hub can say what is current now (S4).
-func (c *core) doubt() { c.startReading(false) }
+func (c *core) doubt() {
+	c.reading.doubted = c.reading.active
+	c.startReading(false)
+}
 
 func (c *core) ask() {
 	c.seq++
@@ -123,17 +127,17 @@ func (c *core) adopt(e *fhircast.Event) {
 // notOffered is the hub that cannot be asked: right after the confirmation the opens of two seconds decide; later on,
 // what is in doubt stays unknown until the next open.
 func (c *core) notOffered() {
-	first, force := c.reading.first, c.reading.force
+	first, force, doubted := c.reading.first, c.reading.force, c.reading.doubted
 	c.offered = offersNot
 	c.reading = reading{}
 	if left := c.confirmed.Add(initialWindow).Sub(c.now); first && left > 0 {
 		gen := c.gen
-		c.reading = reading{active: true, first: true, number: -1, since: c.now}
+		c.reading = reading{active: true, first: true, number: -1, since: c.now, doubted: doubted}
 		c.after(left, func() {
 			if c.gen != gen {
 				return
 			}
-			doubted := c.reading.again
+			doubted := c.reading.doubted
 			c.reading = reading{}
 			if !c.desk.known || doubted {
 				c.unknown()
@@ -143,7 +147,7 @@ func (c *core) notOffered() {
 		})
 		return
 	}
-	if first && c.desk.known {
+	if first && c.desk.known && !doubted {
 		c.bringAll(manner{})
 		return
 	}

@@ -484,3 +484,39 @@ func TestS6_AnAppThatRefusedACloseIsToldAgainAndALateAnswerMendsIt(t *testing.T)
 		d.wantNews("once more", viewer, "clear:closed")
 	})
 }
+
+func TestS4_ADoubtBeforeItIsKnownThatTheHubCannotBeAskedCounts(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "", &fakeApp{status: 200})
+		d.hub.offered, d.hub.delay = false, 100*time.Millisecond
+		d.subscribe()
+		viewer.news()
+		d.deliver(ev("Patient-open", "1", 5, "p1"))
+		d.wantAnswer("an old initial open is no doubt", d.deliver(ev("Patient-open", "2", 2, "p2")), 202)
+		d.wantAnswer("nonsense is", d.deliver(ev("ImagingStudy-open", "3", 6, "p2")), 400)
+		time.Sleep(2 * time.Second)
+		d.wantNews("at the end of the window", viewer, "Patient-open:p1 clear:unknown")
+		d.wantPhase(protocol.PhaseAttention)
+	})
+}
+
+func TestS13_AnAppWhoseOverdueOpenWasTakenOutIsToldAgain(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		stuck := d.attach("stuck", "ImagingStudy-open DiagnosticReport-update", &fakeApp{status: 200})
+		d.subscribe()
+		hold := make(chan struct{})
+		stuck.mu.Lock()
+		stuck.stuck = hold
+		stuck.mu.Unlock()
+		d.deliver(ev("DiagnosticReport-update", "1", 1, "r1"))
+		d.deliver(ev("ImagingStudy-open", "2", 2, "s1/p1"))
+		time.Sleep(9 * time.Second)
+		d.deliver(ev("Patient-open", "3", 3, "p2")) // it is empty still, which is fine, but its row is silent
+		stuck.mu.Lock()
+		stuck.stuck = nil
+		stuck.mu.Unlock()
+		close(hold)
+		synctest.Wait()
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}

@@ -237,3 +237,55 @@ func TestS9_ACommandThatAsksAndFollowsNothingIsToldNothing(t *testing.T) {
 		d.wantNews("nothing", command, "")
 	})
 }
+
+func TestS9_AnEchoThatIsHeldBackLeavesNothingToBelieve(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		asks := d.attach("asks", "", &fakeApp{status: 200})
+		slow := d.attach("slow", "", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(ev("Patient-open", "1", 1, "p1"))
+		d.relay.Leave()
+		slow.after = 1500 * time.Millisecond
+		d.joinAs("Practitioner/2")
+		asks.news()
+		d.ask(asks, "q1", "p2") // while slow is being cleared
+		d.deliver(ev("Patient-open", "q1", 2, "p2"))
+		d.deliver(ev("Patient-close", "2", 3, "p2"))
+		d.wantNews("not yet", asks, "")
+		time.Sleep(1500 * time.Millisecond)
+		d.wantNews("it shows p2", asks, "clear:closed")
+	})
+}
+
+func TestS9_AnEchoIsNoInitialOpen(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		d.hub.offered = false
+		asks := d.attach("asks", "", &fakeApp{status: 200})
+		d.subscribe()
+		asks.news()
+		d.ask(asks, "q1", "p1")
+		d.deliver(ev("Patient-open", "2", 5, "p2"))
+		d.deliver(ev("Patient-open", "q1", 2, "p1")) // the hub took it after p2
+		d.wantNews("a doubt", asks, "Patient-open:p2")
+		time.Sleep(2 * time.Second)
+		d.wantNews("that the hub cannot settle", asks, "clear:unknown")
+		d.wantPhase(protocol.PhaseAttention)
+	})
+}
+
+func TestS9_WhatWasSentBeforeTheAppAskedSaysNothingOfWhatItShows(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		asks := d.attach("asks", "ImagingStudy-open", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
+		asks.news()
+		asks.after = time.Second
+		d.deliver(ev("Patient-open", "2", 2, "p2"))
+		d.wantNews("other patient", asks, "clear:other_patient")
+		d.ask(asks, "q1", "p3") // it has read the clear, and answers it later
+		d.deliver(ev("Patient-open", "q1", 3, "p3"))
+		d.wantNews("nobody knows what it shows", asks, "clear:other_patient")
+		time.Sleep(2 * time.Second)
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}

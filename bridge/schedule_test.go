@@ -16,7 +16,7 @@ import (
 	"github.com/castray/castray/ipc/protocol"
 )
 
-var onlySeed = flag.Uint64("seed", 0, "run only this schedule: go test -run TestSchedule -seed N ./bridge")
+var onlySeed = flag.Uint64("seed", 0, "run only this schedule: go test ./bridge -run TestSchedule -seed N")
 
 // TestSchedule plays random hours at a desk and looks, whenever all deadlines are over, for an app that shows something
 // else than the hub says is current while neither its row nor the phase tells (DESIGN 1: there is no silent third state).
@@ -95,7 +95,7 @@ func (s *schedule) play() {
 	}
 	<-ended
 	if s.Failed() {
-		s.Logf("to see it again: go test -run TestSchedule -seed N; its history:\n%s", strings.Join(s.log, "\n"))
+		s.Logf("to see it again: go test ./bridge -run TestSchedule -seed N; its history:\n%s", strings.Join(s.log, "\n"))
 	}
 }
 

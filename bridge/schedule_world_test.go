@@ -415,11 +415,14 @@ func (a *simApp) follow(word string, m Message) {
 		a.told = ""
 	case strings.HasSuffix(verb, "-close"):
 		_, closed, _ := strings.Cut(word, ":")
-		if strings.Contains("/"+a.shows+"/", "/"+closed+"/") {
+		if strings.Contains("/"+a.told+"/", "/"+closed+"/") {
 			a.told = ""
-		} else {
-			a.told = a.shows
 		}
+		a.read++
+		if strings.Contains("/"+a.shows+"/", "/"+closed+"/") {
+			a.shows = ""
+		}
+		return
 	case strings.HasSuffix(verb, "-open") && verb != "Home-open":
 		message, _ := fhircast.Decode([]byte(string(m.Params)))
 		var items []string

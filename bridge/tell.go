@@ -75,7 +75,7 @@ func (c *core) tell(a *app, m *message, r *round) {
 		return
 	}
 	c.seq++
-	m.seq, m.round = c.seq, r
+	m.seq, m.round, a.newest = c.seq, r, c.seq
 	if m.change {
 		a.told++
 		a.outdate(r)
@@ -123,9 +123,15 @@ func (c *core) next(a *app) {
 	c.emit(write{a.id, a.sink, a.writing.seq, a.writing.Message})
 }
 
-// supersede takes opens out of the queues that nobody has seen yet, for a newer change is here. Nothing else ever is.
+// supersede takes opens out of the queues that nobody has seen yet, for a newer change is here. Nothing else ever is. An
+// app whose row was about one of them is adrift until it is told something.
 func (c *core) supersede() {
 	for _, a := range c.apps {
+		isOut := func(m *message) bool { return m.open && slices.Contains(a.queue, m) }
+		if slices.ContainsFunc(a.about, isOut) {
+			a.about = slices.DeleteFunc(a.about, isOut)
+			a.set(protocol.OutcomePending, "", c.now)
+		}
 		a.queue = slices.DeleteFunc(a.queue, func(m *message) bool {
 			if m.open {
 				c.counters.Superseded++
@@ -134,7 +140,6 @@ func (c *core) supersede() {
 			}
 			return m.open
 		})
-		a.about = slices.DeleteFunc(a.about, func(m *message) bool { return m.open && m.done && m.outcome == "" })
 	}
 }
 
@@ -162,7 +167,7 @@ func (in written) apply(c *core) {
 	case m.Answer:
 		a.unread[m.seq] = m
 	default:
-		a.clearTold = a.clearTold || m.clear
+		a.clearTold = a.clearTold || m.clear && !a.isVoid(m)
 		c.outcome(a, m, protocol.OutcomeSent, "")
 	}
 	c.next(a)
