@@ -15,10 +15,13 @@ import (
 // secrets is the name of the Secret Service on the bus.
 const secrets = "org.freedesktop.secrets"
 
+// password is that of the login and, with it, of the keyring.
+const password = "password"
+
 // startKeyring runs a keyring that is unlocked, as after a login with a password, and has a place for secrets.
 func (s *session) startKeyring() *process {
 	s.Helper()
-	p := s.startWith("password", "gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
+	p := s.startWith(password, "gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
 	p.eventually("the keyring is there", func() bool { return s.onBus(secrets) }) // nobody asks it earlier: the bus may start another
 	s.eventually("the keyring is unlocked", func() bool {
 		reply := s.run("dbus-send", "--session", "--print-reply", "--dest="+secrets, "/org/freedesktop/secrets",

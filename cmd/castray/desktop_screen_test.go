@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/draw"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // screen is the size of the display.
@@ -54,14 +56,18 @@ func (s *session) startDisplay() string {
 		s.Fatal(err)
 	}
 	defer r.Close()
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-noreset", "-nolisten", "tcp", "-screen", "0", fmt.Sprintf("%dx%dx24", screen.Dx(), screen.Dy()))
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-noreset", "-nolisten", "tcp", "-screen", "0", fmt.Sprintf("%dx%dx24", screen.Dx(), screen.Dy()))
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it removes its files in /tmp then
+	cmd.WaitDelay = patience
 	cmd.ExtraFiles = []*os.File{w}
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
+		stop()
 		s.Fatal(err)
 	}
-	s.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	s.Cleanup(func() { stop(); _ = cmd.Wait() })
 	var number int
 	if _, err := fmt.Fscan(r, &number); err != nil {
 		s.Fatal(err)

@@ -125,7 +125,7 @@ func (s *session) must(name string, args ...string) string {
 	return p.stdout()
 }
 
-// patience is for a slow machine; nothing here takes a tenth of it.
+// patience is for a slow machine; nothing here takes an eighth of it.
 const patience = 40 * time.Second
 
 // eventually asks until the answer is yes.

@@ -95,6 +95,28 @@ func lockedKeyring(s *session) {
 	}
 }
 
+// A keyring that asks on the screen for its password, and gets no answer, holds up nobody. Once the user has answered, a
+// sign-in is kept.
+func keyringThatAsks(s *session) {
+	s.startScreen()
+	s.lockKeyring(s.startKeyring())
+	s.useDefaultBrowser()
+	s.startSandbox("--auto-approve")
+	s.startAgent()
+	s.untilProblem("keychain", "The keychain is locked")
+	s.castray("login").ends(0, "Signed in as Ada Reader.")
+	s.untilPhase(protocol.PhaseNoContext)
+	s.untilProblem("keychain", "The keychain is locked")
+
+	asks := func() bool { return s.run("xdotool", "search", "--onlyvisible", "--class", "gcr-prompter").code() == 0 }
+	s.eventually("the keyring asks", asks)
+	s.must("xdotool", "type", password)
+	s.must("xdotool", "key", "Return")
+	s.eventually("the keyring is satisfied", func() bool { return !asks() })
+	s.castray("login").ends(0, "Signed in as Ada Reader.")
+	s.until("the sign-in is kept", func(st protocol.Status) bool { return len(st.Problems) == 0 && len(s.kept()) > 0 })
+}
+
 // Nobody comes: the wait ends with a sentence. The address that is printed works in any browser of this computer.
 func browserNeverComesBack(s *session) {
 	s.env["BROWSER"] = "/bin/true"

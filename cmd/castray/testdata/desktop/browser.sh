@@ -15,5 +15,5 @@ if [ -s "$HOME/browser/DevToolsActivePort" ]; then
 fi
 setsid chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync --disable-extensions \
-	--ignore-certificate-errors --window-size=1280,900 \
+	--ignore-certificate-errors --password-store=basic --window-size=1280,900 \
 	--user-data-dir="$HOME/browser" --remote-debugging-port=0 "$1" >/dev/null 2>&1 </dev/null &
