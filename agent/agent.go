@@ -57,12 +57,18 @@ type Agent struct {
 	hubHost    string
 	session    *oauth.Session
 	endSess    context.CancelFunc // of session.Run
-	attempt    *oauth.Attempt
+	attempt    *attempt
+	resuming   *resumption     // of a stored sign-in, nil = none
+	stored     <-chan struct{} // closed when nothing works on the stored sign-in any more; nil = nothing has
+	refused    *oauth.Session  // its hub does not take it, its server still may
 	line       *line
 	joined     hubKey // what the sign-in named when line was made
 	paused     bool
-	ended      bool // the sign-in ended
-	stuck      bool // the line ended, and no retry mends it
+	pauses     map[string]int // by app, "" = all: numbers them, so that only the last one's time ends it
+	ended      bool           // the sign-in ended
+	expired    bool           // its token has, and cannot be renewed; the subscription may live on
+	shut       bool           // there may be a stored sign-in that could not be read
+	stuck      bool           // the line ended, and no retry mends it
 	stopping   bool
 	notices    map[string]notice
 	wall       time.Time // at the last look at the clocks
@@ -78,7 +84,7 @@ func New(cfg Config) *Agent {
 		cfg.Wall = time.Now
 	}
 	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
-		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice)}
+		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int)}
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
 		AnswerWithin: cfg.Settings.Local.AnswerWithin,
@@ -130,9 +136,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer end()
 	a.running = ctx
 	a.wait.Go(func() { _ = a.relay.Run(late) })
+	a.publish() // before an app can ask for it
 	door := &door{agent: a, listener: listener}
 	a.wait.Go(func() { door.serve(late) })
-	a.publish()
 	a.begin()
 	a.own(ctx)
 	cancel()
@@ -169,12 +175,12 @@ func (a *Agent) own(ctx context.Context) {
 		case <-nudge:
 			nudge = nil
 			breath.Reset(publishEvery)
+			a.lookAtLine()
 		case <-breath.C:
 			nudge = a.nudge
 			continue
 		case <-awake.C:
 			a.lookAtClock()
-			continue
 		}
 		a.publish()
 	}
@@ -245,15 +251,21 @@ func (a *Agent) begin() {
 // stop leaves the hub politely and clears what can be cleared.
 func (a *Agent) stop() {
 	a.stopping = true
-	if a.attempt != nil {
-		a.attempt.Close()
+	a.giveUp()
+	a.relay.Leave()
+	a.settle()
+	cleared := make(chan []string, 1)
+	a.wait.Go(func() {
+		still, _ := a.relay.Clear(protocol.ReasonSignedOut) // the relay outlives this
+		cleared <- still
+	})
+	a.hangUp()
+	still := <-cleared
+	for _, name := range still {
+		a.cfg.Log.Warn("may still show a patient", "app", name)
 	}
-	a.leave()
-	if still, err := a.relay.Clear(protocol.ReasonSignedOut); err == nil {
-		for _, name := range still {
-			a.cfg.Log.Warn("may still show a patient", "app", name)
-		}
-	}
+	a.mayStillShow(still)
+	a.publish()
 	if a.endSess != nil {
 		a.endSess()
 	}

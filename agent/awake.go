@@ -14,6 +14,7 @@ func (a *Agent) watchSleep() *time.Ticker {
 // lookAtClock notices that the machine has slept, or that somebody has set the clock: what was alive before may not be
 // any more, so the subscription is made anew and the context read (S2).
 func (a *Agent) lookAtClock() {
+	a.lookAtEnd()
 	wall, mono := a.cfg.Wall(), time.Now()
 	gap := wall.Round(0).Sub(a.wall.Round(0)) - mono.Sub(a.mono)
 	a.wall, a.mono = wall, mono

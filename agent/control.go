@@ -3,14 +3,35 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/castray/castray/ipc/protocol"
 )
 
+// controls are the methods that need control (DESIGN 3.2), whether this version has them or not.
+var controls = []string{protocol.MethodLaunch, protocol.MethodSignin, protocol.MethodSignout, protocol.MethodLock, protocol.MethodUserSwitch,
+	protocol.MethodPause, protocol.MethodResume, protocol.MethodResync, protocol.MethodClear, protocol.MethodApps, protocol.MethodQuit}
+
 // Do does what the menu does: the methods of the local protocol that need control (DESIGN 3.2), with their params and
-// results. The error is a *protocol.Error, or ctx's.
+// results. What was done shows in the Status when it returns. The error is a *protocol.Error, or ctx's.
 func (a *Agent) Do(ctx context.Context, method string, params json.RawMessage) (any, error) {
+	if method == protocol.MethodQuit {
+		a.quit()
+		return nil, nil
+	}
+	if err := a.do(ctx, func() {}); err != nil { // the relay is deaf before and after Run
+		return nil, err
+	}
+	result, err := a.control(ctx, method, params)
+	if settled := a.do(ctx, a.settle); err == nil && settled != nil {
+		return nil, settled
+	}
+	return result, err
+}
+
+func (a *Agent) control(ctx context.Context, method string, params json.RawMessage) (any, error) {
 	switch method {
 	case protocol.MethodSignin:
 		var p protocol.SigninParams
@@ -41,9 +62,6 @@ func (a *Agent) Do(ctx context.Context, method string, params json.RawMessage) (
 		return nil, err
 	case protocol.MethodApps:
 		return protocol.AppsResult{Apps: a.Status().Apps}, nil
-	case protocol.MethodQuit:
-		a.quit()
-		return nil, nil
 	}
 	return nil, &protocol.Error{Code: protocol.CodeMethodNotFound, Message: "This version of Castray has no method of that name."}
 }
@@ -58,30 +76,35 @@ func (a *Agent) pause(ctx context.Context, p protocol.PauseParams) error {
 		}
 	}
 	if p.App != "" {
-		_, err := a.relay.Pause(p.App, true)
-		if err == nil && wait > 0 {
-			app := p.App
-			return a.do(ctx, func() {
-				a.later(wait, func() { _, _ = a.relay.Pause(app, false) })
-			})
+		if _, err := a.relay.Pause(p.App, true); err != nil {
+			return err
 		}
-		return err
+		return a.do(ctx, func() {
+			a.endPauseAfter(p.App, wait, func() { _, _ = a.relay.Pause(p.App, false) })
+		})
 	}
 	return a.do(ctx, func() {
-		if a.paused {
-			return
+		if !a.paused {
+			a.paused = true
+			a.leave()
 		}
-		a.paused = true
-		a.leave()
-		if wait > 0 {
-			a.later(wait, func() {
-				a.post(func() {
-					if a.paused {
-						a.rejoin(nil)
-					}
-				})
-			})
-		}
+		a.endPauseAfter("", wait, func() { a.rejoin(nil) })
+	})
+}
+
+// endPauseAfter has the owner end a pause after a while, 0 = not by itself, unless it was ended or begun anew before.
+func (a *Agent) endPauseAfter(app string, wait time.Duration, end func()) {
+	a.pauses[app]++
+	n := a.pauses[app]
+	if wait == 0 {
+		return
+	}
+	a.later(wait, func() {
+		a.post(func() {
+			if a.pauses[app] == n {
+				end()
+			}
+		})
 	})
 }
 
@@ -103,6 +126,9 @@ const joinWithin = 15 * time.Second
 // before it is pushed (DESIGN 1).
 func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 	if app != "" {
+		if err := a.do(ctx, func() { a.pauses[app]++ }); err != nil {
+			return nil, err
+		}
 		return a.relay.Pause(app, false)
 	}
 	changes := make(chan []string, 1)
@@ -130,9 +156,12 @@ func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 // rejoin joins again what was left: the configured hub, or the one of the sign-in.
 func (a *Agent) rejoin(preview func([]string)) {
 	a.paused = false
+	a.pauses[""]++
 	switch {
 	case a.static():
 		a.joinStatic(preview)
+	case a.expired: // nothing more can be signed
+		a.endSession()
 	case a.session != nil:
 		a.joinSession(a.site(a.siteName), preview)
 	}
@@ -143,20 +172,40 @@ func (a *Agent) rejoin(preview func([]string)) {
 
 // resync reads the context again and tells it to everyone; without a subscription it tries at once to have one.
 func (a *Agent) resync(ctx context.Context) error {
-	joins := false
+	tries := false
 	err := a.do(ctx, func() {
 		switch {
 		case a.paused:
-		case a.line == nil && a.stuck:
-			a.rejoin(nil)
-			joins = true
 		case a.line != nil && !a.line.client.State().Subscribed():
 			a.line.client.Reconnect("the user asked")
-			joins = true
+			tries = true
+		case a.line == nil && (a.session != nil || a.static()):
+			a.rejoin(nil)
+			tries = true
+		case a.session == nil && a.shut && a.resuming == nil && a.storedSite() != nil: // the keychain may be open now
+			a.resumeSite(a.storedSite())
+			tries = true
 		}
 	})
-	if err != nil || joins {
+	if err != nil || tries {
 		return err
 	}
-	return a.relay.Resync()
+	return a.blame(a.relay.Resync())
+}
+
+// blame says that a sign-in is needed where that is why there is no subscription.
+func (a *Agent) blame(err error) error {
+	var fault *protocol.Error
+	if !errors.As(err, &fault) || fault.Code != protocol.CodeNotConnected || fault.Data != nil {
+		return err
+	}
+	s := a.Status()
+	switch s.Phase {
+	case protocol.PhaseSignedOut, protocol.PhaseLoginNeeded, protocol.PhaseSigningIn:
+	default:
+		if !slices.ContainsFunc(s.Problems, func(p protocol.Problem) bool { return p.Code == problemSigninEnded }) {
+			return err
+		}
+	}
+	return &protocol.Error{Code: protocol.CodeSigninNeeded, Message: "Nobody is signed in."}
 }

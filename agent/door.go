@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/castray/castray/bridge"
@@ -18,7 +20,7 @@ import (
 
 const (
 	helloWithin  = 10 * time.Second
-	statusEvery  = 30 * time.Second
+	statusEvery  = 29 * time.Second       // an app is promised 30 s
 	statusPause  = 100 * time.Millisecond // between two statuses to one app: newest wins
 	lookForEnd   = 5 * time.Second        // of a process whose connection has ended
 	keyBytes     = 32
@@ -63,7 +65,8 @@ func (d *door) serve(ctx context.Context) {
 type guest struct {
 	agent   *Agent
 	conn    *ipc.Conn
-	id      string // among the relay's apps, "" before hello
+	hellos  sync.Mutex // messages are handled at once: of two hellos one is the first
+	id      string     // among the relay's apps, "" before hello
 	control bool
 	sink    *sink
 	greeted chan struct{}
@@ -147,7 +150,7 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 	if method == protocol.MethodHello {
 		return g.hello(params, notify)
 	}
-	if g.id == "" {
+	if !g.isKnown() {
 		return nil, &protocol.Error{Code: protocol.CodeHelloFirst, Message: "The first message must be hello."}
 	}
 	switch method {
@@ -162,7 +165,11 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 		if err := protocol.Decode(params, &p); err != nil {
 			return nil, err
 		}
-		return g.agent.relay.Send(g.id, p)
+		if p.Event == "" {
+			return nil, &protocol.Error{Code: protocol.CodeInvalidParams, Message: `params member "event" must name an event, such as "Patient-open".`}
+		}
+		result, err := g.agent.relay.Send(g.id, p)
+		return result, g.agent.blame(err)
 	case protocol.MethodSubscribe:
 		var p protocol.SubscribeParams
 		if err := protocol.Decode(params, &p); err != nil {
@@ -172,10 +179,17 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 	case protocol.MethodStatus:
 		return json.RawMessage(g.agent.board.text(g.control)), nil
 	}
-	if !g.control {
+	if !g.control && slices.Contains(controls, method) {
 		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This needs control: say the key of castray.json in hello."}
 	}
 	return g.agent.Do(ctx, method, params)
+}
+
+// isKnown tells whether the app has said hello. What hello found out does not change afterwards.
+func (g *guest) isKnown() bool {
+	g.hellos.Lock()
+	defer g.hellos.Unlock()
+	return g.id != ""
 }
 
 // hello admits an app. Events go out only when the answer is written.
@@ -187,6 +201,8 @@ func (g *guest) hello(params json.RawMessage, notify bool) (any, error) {
 	if err := h.Check(); err != nil {
 		return nil, err
 	}
+	g.hellos.Lock()
+	defer g.hellos.Unlock()
 	switch {
 	case g.id != "":
 		return nil, &protocol.Error{Code: protocol.CodeInvalidRequest, Message: "hello was said already."}

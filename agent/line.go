@@ -53,7 +53,7 @@ type seat struct {
 
 // connect joins a hub and holds a subscription until hangUp or the end.
 func (a *Agent) connect(s seat) {
-	a.hangUp()
+	a.drop("another session takes its place")
 	a.hubHost, a.stuck = host(s.hub.URL), false
 	a.solved(problemDenied, problemRefused, problemNoSession)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
@@ -95,8 +95,25 @@ func allowed(events []fhircast.Name, scopes fhircast.Scopes) []fhircast.Name {
 // leave ends the session on purpose: apps and views are told before the hub is, which may take seconds.
 func (a *Agent) leave() {
 	a.relay.Leave()
-	a.publish()
+	a.settle()
 	a.hangUp()
+}
+
+// drop ends the subscription, if there is one, while the session or what follows it goes on: to apps and views that is a
+// loss, and they are told before the hub is.
+func (a *Agent) drop(why string) {
+	if a.line == nil {
+		return
+	}
+	a.relay.Lost(int(a.line.number.Load()), why)
+	a.settle()
+	a.hangUp()
+}
+
+// settle waits until the relay has done what it was asked before, and makes that known.
+func (a *Agent) settle() {
+	_, _ = a.relay.Context("") // of nobody: it is answered after all that was asked before
+	a.publish()
 }
 
 // hangUp ends the subscription politely, if there is one, and waits for that.
@@ -124,6 +141,7 @@ func (a *Agent) lineEnded(l *line, err error) {
 	case errors.As(err, &refused) && a.session != nil:
 		// A topic that the hub does not know, or a token that it does not take: only a new sign-in gives others.
 		a.notify(problemRefused, "")
+		a.refused = a.session
 		a.endSession()
 	default:
 		a.notify(problemRefused, "")

@@ -11,7 +11,7 @@ type facts struct {
 	paused    bool
 	signingIn bool // a browser is open and nobody is signed in
 	ended     bool // the sign-in is over and only a person can go on
-	signedIn  bool // or a hub without sign-in is configured
+	signedIn  bool // or a hub without sign-in is configured, or a stored sign-in is being read
 	waiting   bool // the last try to subscribe failed and the next is not due
 	desk      protocol.Phase
 }

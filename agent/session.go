@@ -1,40 +1,40 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/castray/castray/agent/config"
 	"github.com/castray/castray/bridge/fhircast"
-	"github.com/castray/castray/ipc/protocol"
 	"github.com/castray/castray/oauth"
 )
 
-// signedIn makes a session the one in use and joins its hub.
+// signedIn makes a session the one in use and joins its hub, unless that is paused.
 func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 	if a.endSess != nil {
 		a.endSess()
 	}
-	a.hangUp()
-	if older := a.session; older != nil {
-		// The new sign-in has taken its place in the keychain; what the server still knows of it is revoked.
-		a.wait.Go(func() { _ = older.SignOut(a.running) })
+	a.drop("another sign-in takes its place")
+	for _, older := range []*oauth.Session{a.session, a.refused} {
+		if older != nil {
+			// The new sign-in has taken its place in the keychain; what the server still knows of it is revoked.
+			a.wait.Go(func() { _ = older.SignOut(a.running) })
+		}
 	}
-	a.session, a.siteName, a.ended, a.paused, a.stuck = session, s.Name, false, false, false
-	a.solved(problemSigninEnded, problemSigninEnds, problemSigninFailed, problemSigninDeclined, problemKeychain, problemMayStillShow)
+	a.session, a.refused, a.siteName = session, nil, s.Name
+	a.ended, a.expired, a.shut, a.stuck = false, false, false, false
+	a.solved(problemSigninEnded, problemSigninEnds, problemSigninFailed, problemSigninDeclined, problemKeychain, problemMayStillShow,
+		problemDenied, problemRefused, problemNoSession)
 	a.remember(s.Name)
 	ctx, cancel := context.WithCancel(a.running)
 	a.endSess = cancel
+	renews := session.Renews()
 	a.wait.Go(func() {
 		err := session.Run(ctx)
 		if errors.Is(err, oauth.ErrLoginNeeded) {
-			a.post(func() {
-				if a.session == session {
-					a.endSession()
-				}
-			})
+			a.post(func() { a.sessionOver(session, renews) })
 		}
 	})
 	a.wait.Go(func() {
@@ -47,7 +47,9 @@ func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 			}
 		}
 	})
-	a.joinSession(s, nil)
+	if !a.paused {
+		a.joinSession(s, nil)
+	}
 	a.lookAtSession(s, session)
 }
 
@@ -76,9 +78,10 @@ func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	if g.ScopesSaid {
 		scopes = fhircast.ParseScopes(g.Scopes) // none at all: as in the specification's own example, the hub decides
 	}
-	who := g.User.FHIRUser
-	if who == "" {
-		who = g.User.Subject
+	// Both are names within one site: Practitioner/1 of another hospital is another person (S8).
+	who := cmp.Or(g.User.FHIRUser, g.User.Subject)
+	if who != "" {
+		who = s.FHIRURL + " " + who
 	}
 	a.connect(seat{hub: hub, user: who, scopes: scopes, client: a.session.Client(), roots: roots, preview: preview})
 }
@@ -104,7 +107,16 @@ func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 	} else {
 		a.solved(problemKeychain)
 	}
-	if !session.Renews() && !session.Until().IsZero() && time.Until(session.Until()) < signinEndsSoon {
+	a.lookAtEnd()
+}
+
+// lookAtEnd warns of a sign-in that will end by itself (SM-REF-09).
+func (a *Agent) lookAtEnd() {
+	s := a.session
+	if s == nil || a.expired {
+		return
+	}
+	if until := s.Until(); !s.Renews() && !until.IsZero() && time.Until(until) < signinEndsSoon {
 		a.notify(problemSigninEnds, "")
 	} else {
 		a.solved(problemSigninEnds)
@@ -113,56 +125,37 @@ func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 
 const signinEndsSoon = 2 * time.Minute
 
-// endSession is a sign-in that the server has ended: unsubscribe, tell, and do not try again. Apps are treated as on any
-// loss of the hub.
-func (a *Agent) endSession() {
-	number := 0
-	if a.line != nil {
-		number = int(a.line.number.Load())
+// sessionOver is a sign-in that is not kept alive any more. One that the server has ended is over at once. One whose token
+// has expired and cannot be renewed ends nothing yet: what is subscribed stays so for as long as the hub keeps it.
+func (a *Agent) sessionOver(session *oauth.Session, renews bool) {
+	if a.session != session {
+		return
 	}
-	a.relay.Lost(number, "the sign-in has ended")
+	if renews || a.line == nil {
+		a.endSession()
+		return
+	}
+	a.expired = true
+	a.solved(problemSigninEnds)
+	a.notify(problemSigninEnded, "")
+	a.lookAtLine()
+}
+
+// lookAtLine ends a sign-in that has expired when its subscription is lost: it cannot subscribe anew.
+func (a *Agent) lookAtLine() {
+	if a.expired && a.line != nil && !a.line.client.State().Subscribed() {
+		a.endSession()
+	}
+}
+
+// endSession is a sign-in that is over: unsubscribe, tell, and do not try again. Apps are treated as on any loss of the
+// hub.
+func (a *Agent) endSession() {
 	if a.endSess != nil {
 		a.endSess()
 	}
-	a.session, a.endSess, a.ended = nil, nil, true
+	a.session, a.endSess, a.ended, a.expired = nil, nil, true, false
+	a.solved(problemSigninEnds)
 	a.notify(problemSigninEnded, "")
-	a.publish()
-	a.hangUp()
-}
-
-// signOut leaves the hub, clears the apps (S8), revokes the sign-in and forgets it.
-func (a *Agent) signOut(ctx context.Context, why protocol.Reason) error {
-	var session *oauth.Session
-	err := a.do(ctx, func() {
-		a.leave()
-		if a.attempt != nil {
-			a.attempt.Close()
-			a.attempt = nil
-		}
-		if a.endSess != nil {
-			a.endSess()
-		}
-		session = a.session
-		a.session, a.endSess, a.ended, a.paused, a.stuck = nil, nil, false, false, a.static()
-		clear(a.notices)
-	})
-	if err != nil {
-		return err
-	}
-	still, err := a.relay.Clear(why)
-	if err != nil {
-		return err
-	}
-	if session != nil {
-		err = session.SignOut(ctx)
-	}
-	_ = a.do(ctx, func() {
-		if len(still) > 0 {
-			a.notify(problemMayStillShow, sprintf(problemSentences[problemMayStillShow], strings.Join(still, ", ")))
-		}
-		if err != nil {
-			a.notify(problemKeychain, "Signed out, but the keychain may still hold the ended sign-in. "+oauth.Sentence(err))
-		}
-	})
-	return nil
+	a.drop("the sign-in has ended")
 }

@@ -10,32 +10,63 @@ import (
 	"github.com/castray/castray/oauth"
 )
 
-// resumeSite goes on with a stored sign-in, without a browser.
+// A resumption is a stored sign-in being read and refreshed, without a browser.
+type resumption struct{}
+
+// resumeSite goes on with a stored sign-in.
 func (a *Agent) resumeSite(s *config.Site) {
 	l, err := a.launcher(s)
 	if err != nil {
+		a.shut = true
 		a.fail(err)
 		return
 	}
-	a.siteName = s.Name
-	ctx := a.running
+	a.siteName, a.shut = s.Name, false
+	r, finished, before := new(resumption), make(chan struct{}), a.stored
+	a.resuming, a.stored = r, finished
 	a.wait.Go(func() {
-		session, err := l.Resume(ctx)
-		a.post(func() { a.resumed(s, session, err) })
+		defer close(finished)
+		if before != nil {
+			<-before
+		}
+		session, err := l.Resume(a.running)
+		a.post(func() { a.resumed(s, r, session, err) })
 	})
 }
 
-func (a *Agent) resumed(s *config.Site, session *oauth.Session, err error) {
+func (a *Agent) resumed(s *config.Site, r *resumption, session *oauth.Session, err error) {
+	if a.resuming != r { // signed out meanwhile, which reads the store again and forgets what it finds
+		return
+	}
+	a.resuming = nil
 	switch {
-	case a.session != nil: // somebody was faster at the browser
+	case a.session != nil:
 	case err == nil:
 		a.signedIn(s, session)
 	case errors.Is(err, fs.ErrNotExist): // never signed in
 	case errors.Is(err, oauth.ErrLoginNeeded):
 		a.ended = true
-	default: // a keychain that does not open, say
-		a.ended = true
+	case errors.Is(err, oauth.ErrUnavailable): // nothing was ever kept
+		a.shut = true
 		a.notify(problemKeychain, oauth.Sentence(err))
+	default: // a keychain that does not open: what lies in it may still be good
+		a.ended, a.shut = true, true
+		a.notify(problemKeychain, "The keychain does not open. Unlock it and choose Re-sync, or sign in again.")
+	}
+}
+
+// An attempt is a sign-in that waits for the person in the browser.
+type attempt struct {
+	*oauth.Attempt
+	cancel context.CancelFunc // of Wait, which closes it
+}
+
+// giveUp ends the attempt that waits, if there is one.
+func (a *Agent) giveUp() {
+	if a.attempt != nil {
+		a.attempt.cancel()
+		a.attempt = nil
+		a.solved(problemSigninPending)
 	}
 }
 
@@ -48,50 +79,82 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams) (string, er
 	if s == nil {
 		return "", &protocol.Error{Code: protocol.CodeInvalidParams, Message: "No site of that name is configured."}
 	}
-	var launcher *oauth.Launcher
-	var err error
-	if e := a.do(ctx, func() { launcher, err = a.launcher(s) }); e != nil {
-		return "", e
-	}
+	launcher, err := a.freeLauncher(ctx, s)
 	if err != nil {
-		return "", &protocol.Error{Code: protocol.CodeInternal, Message: "The configuration of the site cannot be used; the log says why."}
+		return "", err
 	}
-	attempt, err := launcher.Start(ctx)
+	begun, err := launcher.Start(ctx)
 	if err != nil {
 		words := oauth.Sentence(err)
 		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
 		return "", &protocol.Error{Code: protocol.CodeSigninNeeded, Message: words}
 	}
-	err = a.do(ctx, func() { a.pending(s, attempt) })
-	if err != nil {
-		attempt.Close()
+	if err := a.do(ctx, func() { a.pending(s, begun) }); err != nil {
+		begun.Close()
 		return "", err
 	}
 	if p.Browser == nil || *p.Browser {
-		attempt.Open(a.running)
+		begun.Open(a.running)
 	}
-	return attempt.URL, nil
+	return begun.URL, nil
 }
 
-// pending waits for the person in the browser.
-func (a *Agent) pending(s *config.Site, attempt *oauth.Attempt) {
-	a.attempt = attempt
+// freeLauncher is the site's, once nothing else works on what it has stored: of two sign-ins at once, one would take the
+// other's place in the keychain.
+func (a *Agent) freeLauncher(ctx context.Context, s *config.Site) (*oauth.Launcher, error) {
+	var launcher *oauth.Launcher
+	var fault error
+	var stored <-chan struct{}
+	if err := a.do(ctx, func() {
+		stored = a.stored
+		if launcher, fault = a.launcher(s); fault != nil {
+			a.fail(fault)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if fault != nil {
+		return nil, &protocol.Error{Code: protocol.CodeInternal, Message: "The configuration of the site cannot be used; the log says why."}
+	}
+	if stored == nil {
+		return launcher, nil
+	}
+	select {
+	case <-stored:
+		return launcher, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// pending waits for the person in the browser. What waited before, perhaps for another site, is given up.
+func (a *Agent) pending(s *config.Site, begun *oauth.Attempt) {
+	a.giveUp()
+	ctx, cancel := context.WithCancel(a.running)
+	at := &attempt{begun, cancel}
+	a.attempt = at
 	a.solved(problemSigninFailed, problemSigninDeclined)
 	a.notify(problemSigninPending, "")
 	a.wait.Go(func() {
-		session, err := attempt.Wait(a.running)
-		a.post(func() { a.attempted(s, attempt, session, err) })
+		defer cancel()
+		session, err := begun.Wait(ctx)
+		a.post(func() { a.attempted(s, at, session, err) })
 	})
 }
 
-func (a *Agent) attempted(s *config.Site, attempt *oauth.Attempt, session *oauth.Session, err error) {
-	if a.attempt != attempt { // superseded by a newer one
+func (a *Agent) attempted(s *config.Site, at *attempt, session *oauth.Session, err error) {
+	if a.attempt != at { // given up
+		if session != nil { // too late: it is in the keychain, and nobody wants it
+			a.wait.Go(func() { _ = session.SignOut(a.running) })
+		}
 		return
 	}
 	a.attempt = nil
 	a.solved(problemSigninPending)
 	switch {
 	case err == nil:
+		a.paused = false // who signs in wants to go on
+		a.pauses[""]++
 		a.signedIn(s, session)
 	case errors.Is(err, oauth.ErrDeclined):
 		a.notify(problemSigninDeclined, oauth.Sentence(err))

@@ -44,6 +44,17 @@ func (a *Agent) firstSite() *config.Site {
 	return nil
 }
 
+// storedSite is the site whose sign-in may lie in the keychain.
+func (a *Agent) storedSite() *config.Site {
+	switch {
+	case a.static():
+		return nil
+	case a.siteName != "":
+		return a.site(a.siteName)
+	}
+	return a.firstSite()
+}
+
 // remember keeps the last used site for the next start. A disk that is full costs only that.
 func (a *Agent) remember(name string) {
 	if a.cfg.StateDir == "" {
@@ -57,6 +68,7 @@ func (a *Agent) remember(name string) {
 		}
 	}
 	if err != nil {
+		_ = os.Remove(file + ".new") // half of it, perhaps
 		a.cfg.Log.Warn("the last used site cannot be remembered", "because", cause(err))
 	}
 }

@@ -130,7 +130,11 @@ func rank(code string) int {
 
 // offline says why there is no connection, as far as the subscriber knows.
 func (a *Agent) offline() protocol.Problem {
-	p := problem(problemOffline, "", "", a.board.get().Since)
+	since := time.Now() // about: when the phase is published
+	if last := a.board.get(); last.Phase == protocol.PhaseOffline {
+		since = last.Since
+	}
+	p := problem(problemOffline, "", "", since)
 	if why := a.line.client.Trouble(); why != "" {
 		p.Sentence = "No connection to the hub: " + why + ". It is tried again by itself."
 	}
@@ -167,7 +171,7 @@ func (a *Agent) facts(desk protocol.Phase) facts {
 		paused:    a.paused,
 		signingIn: a.attempt != nil && a.session == nil,
 		ended:     a.ended,
-		signedIn:  a.session != nil || a.static(),
+		signedIn:  a.session != nil || a.static() || a.resuming != nil,
 		waiting:   a.line != nil && a.line.client.State().Waiting() || a.line == nil && a.stuck,
 		desk:      desk,
 	}

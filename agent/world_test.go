@@ -3,9 +3,11 @@ package agent_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -37,6 +39,26 @@ type world struct {
 	state   string
 	running *running
 	stopHub func() // waits until the sandbox has gone
+	wall    func() time.Time
+	log     logs
+}
+
+// logs is what the agents of a test have logged.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 type running struct {
@@ -82,14 +104,21 @@ func (w *world) start(static bool) *agent.Agent {
 			w.Fatal(err)
 		}
 	}
+	return w.run(file, w.sandbox.CertPool())
+}
+
+// run runs an agent with that configuration and a browser that trusts those authorities.
+func (w *world) run(file string, authorities *x509.CertPool) *agent.Agent {
+	w.Helper()
 	settings, err := config.Load(config.Sources{File: file})
 	if err != nil {
 		w.Fatal(err)
 	}
-	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.sandbox.CertPool()}, DisableKeepAlives: true}}
+	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, DisableKeepAlives: true}}
 	ctx, stop := context.WithCancel(w.ctx)
 	r := &running{stop: stop, ended: make(chan error, 1), agent: agent.New(agent.Config{
 		Settings: settings, Address: w.address, StateDir: w.state, Host: "desk", Version: "test", Store: w.store,
+		Wall: w.wall, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		OpenURL: func(ctx context.Context, url string) error {
 			req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 			if err != nil {

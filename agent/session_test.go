@@ -1,0 +1,290 @@
+package agent_test
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/castray/castray/bridge/hub/hubtest"
+	"github.com/castray/castray/ipc/client"
+	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth"
+	"github.com/castray/castray/oauth/oauthtest"
+)
+
+// A drawer is a keychain that can be locked, and looked into.
+type drawer struct {
+	mu     sync.Mutex
+	locked bool
+	items  map[string][]byte
+}
+
+func (d *drawer) lock(locked bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.locked = locked
+}
+
+func (d *drawer) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.items)
+}
+
+func (d *drawer) use(f func()) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.locked {
+		return oauth.ErrLocked
+	}
+	if d.items == nil {
+		d.items = make(map[string][]byte)
+	}
+	f()
+	return nil
+}
+
+func (d *drawer) Load(_ context.Context, key string) (value []byte, err error) {
+	if err = d.use(func() { value = d.items[key] }); err == nil && value == nil {
+		err = fs.ErrNotExist
+	}
+	return value, err
+}
+
+func (d *drawer) Save(_ context.Context, key string, value []byte) error {
+	return d.use(func() { d.items[key] = value })
+}
+
+func (d *drawer) Delete(_ context.Context, key string) error {
+	return d.use(func() { delete(d.items, key) })
+}
+
+// A sign-in in place of another is a loss of the first one's session, also if it brings none of its own.
+func TestS1_ASignInWithoutASessionIsNotInSync(t *testing.T) {
+	h := newHospital(t)
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
+	h.phase(protocol.PhaseInSync)
+	h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.url": nil, "hub.topic": nil}})
+	h.do("signin", `{}`)
+	h.until("no session", func(s protocol.Status) bool { return s.Phase == protocol.PhaseOffline && has(s, "no_fhircast_session") })
+	var current protocol.ContextResult
+	if err := v.Call(h.ctx, protocol.MethodContext, protocol.Empty{}, &current); code(err) != protocol.CodeContextUnknown {
+		t.Errorf("context: %v", err)
+	}
+	h.keepsSecrets()
+}
+
+// The second user signs in while the first still is, without a sign-out between.
+func TestS8_AnotherUserTakesOver(t *testing.T) {
+	h := newHospital(t)
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
+	h.auth.Misbehave(oauthtest.Faults{Claims: map[string]any{"sub": "eve", "fhirUser": "Practitioner/eve", "name": "Eve"}})
+	h.do("signin", `{}`)
+	h.until("the second user", func(s protocol.Status) bool { return s.User != nil && s.User.Name == "Eve" })
+	h.phase(protocol.PhaseInSync)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n := len(v.told); n < 3 || v.told[n-2] != "clear:user" || v.told[n-1] != "Patient-open" {
+		t.Errorf("told %v", v.told)
+	}
+}
+
+// Practitioner/ada of two hospitals is two people.
+func TestS8_TheSameNameAtAnotherSiteIsAnotherUser(t *testing.T) {
+	first, second := newHospital(t), newHospital(t)
+	other := "[[site]]\nname = \"Other\"\nfhir_url = \"" + second.server.URL + "/fhir\"\nclient_id = \"castray\"\nca_file = \"" + first.dir + "/ca.pem\"\n"
+	first.write(first.file, append(first.config, other...))
+	first.starts()
+	v := first.viewer("viewer", client.Options{})
+	first.do("signin", `{"site":"Hospital"}`)
+	first.phase(protocol.PhaseNoContext)
+	first.opensPatient("p1")
+	first.sees(v, "Patient-open")
+	second.opensPatient("p1")
+	first.do("signin", `{"site":"Other"}`)
+	first.until("the other site", func(s protocol.Status) bool { return s.Site == "Other" && s.Phase == protocol.PhaseInSync })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n := len(v.told); n < 3 || v.told[n-2] != "clear:user" {
+		t.Errorf("told %v", v.told)
+	}
+}
+
+func TestSignOutWhileTheCodeIsExchanged(t *testing.T) {
+	h := newHospital(t)
+	kept := new(drawer)
+	h.store = kept
+	h.starts()
+	h.auth.Misbehave(oauthtest.Faults{Slow: 300 * time.Millisecond})
+	h.do("signin", `{}`)
+	h.until("the code", func(protocol.Status) bool { return h.auth.Count("/auth/token") == 1 })
+	h.do("signout", `{}`)
+	if s := h.running.agent.Status(); s.Phase != protocol.PhaseSignedOut || has(s, "signin_pending") {
+		t.Errorf("status %+v", s)
+	}
+	for answered := time.Now().Add(time.Second); time.Now().Before(answered); wait(h.ctx) {
+		if kept.len() != 0 {
+			break
+		}
+	}
+	h.end()
+	if kept.len() != 0 {
+		t.Error("a sign-in is left behind")
+	}
+}
+
+func TestAKeychainThatIsOpenedLater(t *testing.T) {
+	h := newHospital(t)
+	kept := new(drawer)
+	h.store = kept
+	h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.end()
+	kept.lock(true)
+	h.starts()
+	if s := h.phase(protocol.PhaseLoginNeeded); !has(s, "keychain") {
+		t.Errorf("problems %v", s.Problems)
+	}
+	kept.lock(false)
+	h.do("resync", `{}`)
+	if s := h.phase(protocol.PhaseNoContext); has(s, "keychain") {
+		t.Errorf("problems %v", s.Problems)
+	}
+}
+
+// A sign-out that finds the keychain locked says so; the next one deletes what lies in it.
+func TestSignOutOfWhatCouldNotBeRead(t *testing.T) {
+	h := newHospital(t)
+	kept := new(drawer)
+	h.store = kept
+	h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.end()
+	kept.lock(true)
+	h.starts()
+	h.phase(protocol.PhaseLoginNeeded)
+	h.do("signout", `{}`)
+	if s := h.phase(protocol.PhaseSignedOut); !has(s, "keychain") {
+		t.Errorf("problems %v", s.Problems)
+	}
+	kept.lock(false)
+	h.do("signout", `{}`)
+	if s := h.phase(protocol.PhaseSignedOut); has(s, "keychain") || kept.len() != 0 {
+		t.Errorf("%d kept, problems %v", kept.len(), s.Problems)
+	}
+	if h.auth.Count("/auth/revoke") == 0 {
+		t.Error("not revoked")
+	}
+}
+
+// Without a keychain nothing was ever kept: nobody's sign-in has ended.
+func TestNoKeychainIsNoEndedSignIn(t *testing.T) {
+	h := newHospital(t)
+	h.store = noKeychain{}
+	h.starts()
+	s := h.until("the keychain", func(s protocol.Status) bool { return has(s, "keychain") })
+	if s.Phase != protocol.PhaseSignedOut {
+		t.Errorf("phase %s", s.Phase)
+	}
+	h.do("signout", `{}`)
+	if s := h.phase(protocol.PhaseSignedOut); has(s, "keychain") {
+		t.Errorf("problems %v", s.Problems)
+	}
+}
+
+type noKeychain struct{}
+
+func (noKeychain) Load(context.Context, string) ([]byte, error) { return nil, oauth.ErrUnavailable }
+func (noKeychain) Save(context.Context, string, []byte) error   { return oauth.ErrUnavailable }
+func (noKeychain) Delete(context.Context, string) error         { return oauth.ErrUnavailable }
+
+// An access token that expires ends nothing by itself; it is warned of before (SM-REF-09), and what is lost afterwards
+// stays lost.
+func TestASignInThatCannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.auth.Misbehave(oauthtest.Faults{NoRefresh: true, Body: map[string]any{"expires_in": 135}})
+	h.do("signin", `{}`)
+	if s := h.phase(protocol.PhaseNoContext); has(s, "signin_ends") || s.User.Until.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	h.until("the warning", func(s protocol.Status) bool { return s.Phase == protocol.PhaseNoContext && has(s, "signin_ends") })
+	h.auth.Misbehave(oauthtest.Faults{NoRefresh: true, Body: map[string]any{"expires_in": 11}})
+	h.do("signin", `{}`)
+	s := h.until("the end", func(s protocol.Status) bool { return has(s, "signin_ended") })
+	if s.Phase != protocol.PhaseNoContext || has(s, "signin_ends") {
+		t.Errorf("status %+v", s)
+	}
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
+	h.phase(protocol.PhaseInSync)
+	h.hub.Drop("")
+	h.phase(protocol.PhaseLoginNeeded)
+}
+
+// The server ends the sign-in while it is in use.
+func TestInvalidGrantEndsTheSubscription(t *testing.T) { // SM-REF-07
+	t.Parallel()
+	h := newHospital(t)
+	var slept atomic.Bool
+	h.wall = func() time.Time {
+		if slept.Load() {
+			return time.Now().Add(time.Hour)
+		}
+		return time.Now()
+	}
+	kept := new(drawer)
+	h.store = kept
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
+	h.auth.Misbehave(oauthtest.Faults{TokenError: "invalid_grant"})
+	slept.Store(true)
+	s := h.phase(protocol.PhaseLoginNeeded)
+	if !has(s, "signin_ended") || s.SignedIn || s.User != nil {
+		t.Errorf("status %+v", s)
+	}
+	h.until("the hub left", func(protocol.Status) bool { return len(h.hub.Hub().Subscribers(h.topic)) == 0 })
+	if kept.len() != 0 {
+		t.Error("the ended sign-in is kept")
+	}
+	h.keepsSecrets()
+}
+
+// A topic that the hub does not know any more ends in login_needed, not in trying for ever.
+func TestAHubThatRefusesTheTopic(t *testing.T) {
+	h := newHospital(t)
+	h.starts()
+	h.hub.Reply(hubtest.Subscribe, hubtest.Reply{Status: 404}, -1)
+	h.do("signin", `{}`)
+	if s := h.phase(protocol.PhaseLoginNeeded); !has(s, "hub_refused") {
+		t.Errorf("problems %v", s.Problems)
+	}
+	h.keepsSecrets()
+	h.hub.Clear()
+	h.do("signin", `{}`)
+	if s := h.phase(protocol.PhaseNoContext); len(s.Problems) != 0 {
+		t.Errorf("problems %v", s.Problems)
+	}
+	h.until("the first sign-in revoked", func(protocol.Status) bool { return h.auth.Count("/auth/revoke") == 1 })
+}
