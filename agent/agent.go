@@ -136,10 +136,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer end()
 	a.running = ctx
 	a.wait.Go(func() { _ = a.relay.Run(late) })
+	a.begin()
 	a.publish() // before an app can ask for it
 	door := &door{agent: a, listener: listener}
 	a.wait.Go(func() { door.serve(late) })
-	a.begin()
 	a.own(ctx)
 	cancel()
 	a.stop()

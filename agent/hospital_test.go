@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -85,7 +86,11 @@ func (h *hospital) write(file string, text []byte) {
 
 func (h *hospital) starts() *agent.Agent {
 	h.Helper()
-	return h.run(h.file, h.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs)
+	return h.run(h.file, h.authorities())
+}
+
+func (h *hospital) authorities() *x509.CertPool {
+	return h.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 }
 
 // opensPatient has the hub say that a patient is opened.

@@ -110,10 +110,20 @@ func (w *world) start(static bool) *agent.Agent {
 // run runs an agent with that configuration and a browser that trusts those authorities.
 func (w *world) run(file string, authorities *x509.CertPool) *agent.Agent {
 	w.Helper()
+	return w.runs(w.settings(file), authorities)
+}
+
+func (w *world) settings(file string) *config.Config {
+	w.Helper()
 	settings, err := config.Load(config.Sources{File: file})
 	if err != nil {
 		w.Fatal(err)
 	}
+	return settings
+}
+
+func (w *world) runs(settings *config.Config, authorities *x509.CertPool) *agent.Agent {
+	w.Helper()
 	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, DisableKeepAlives: true}}
 	ctx, stop := context.WithCancel(w.ctx)
 	r := &running{stop: stop, ended: make(chan error, 1), agent: agent.New(agent.Config{
