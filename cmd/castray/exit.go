@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"path/filepath"
+	"runtime"
+	"syscall"
 
 	"github.com/castray/castray/ipc/protocol"
 )
@@ -48,8 +52,25 @@ func judge(err error) (code int, sentence string) {
 		return exitFailed, "The agent does not answer. If it stays so, end it and start it again with: castray run"
 	case errors.Is(err, context.Canceled):
 		return exitFailed, "Interrupted."
+	case diskFull(err, runtime.GOOS):
+		return exitFailed, "The disk is full" + where(err) + ". Make room there and start it again."
 	}
 	return exitFailed, "castray: " + err.Error()
+}
+
+// diskFull tells whether a file could not be written for want of room. Windows has a number of its own for it.
+func diskFull(err error, system string) bool {
+	var n syscall.Errno
+	const windowsDiskFull = 112
+	return errors.As(err, &n) && (n == syscall.ENOSPC || system == "windows" && n == windowsDiskFull)
+}
+
+func where(err error) string {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return " where " + filepath.Dir(file.Path) + " lies"
+	}
+	return ""
 }
 
 // judgeAnswer is for errors that the agent answered with. Its message is a sentence already.
