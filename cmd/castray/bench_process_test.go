@@ -32,7 +32,7 @@ func buildBench(b *testing.B, dir string) (castray, relaybench string) {
 // A benchProcess is a child that is ended with the benchmark, if not before.
 type benchProcess struct {
 	*exec.Cmd
-	in  io.Writer
+	in  io.WriteCloser
 	out *bufio.Reader
 	log *strings.Builder
 }
@@ -60,6 +60,7 @@ func (p *benchProcess) end() {
 // benchWay is what the app tells about one way on which events come to it.
 type benchWay struct {
 	Ages  []int64
+	First int64
 	Last  int64
 	Ended string
 }
@@ -85,6 +86,9 @@ func (p *benchProcess) await(b *testing.B, d time.Duration, n ...int) (ways [2]b
 		for i, more := range p.report(b) {
 			w := &ways[i]
 			w.Ages = append(w.Ages, more.Ages...)
+			if w.First == 0 {
+				w.First = more.First
+			}
 			if more.Last != 0 {
 				w.Last, quiet = more.Last, time.Now()
 			}
@@ -100,8 +104,8 @@ func (p *benchProcess) await(b *testing.B, d time.Duration, n ...int) (ways [2]b
 
 func benchPause(d time.Duration) { <-time.After(d) }
 
-// memory is the resident set in bytes, of which private is what no other process shares.
-func (p *benchProcess) memory(b *testing.B) (rss, private int64) {
+// memory is the resident set in bytes. The rest of it is the program's file, which all who run it share.
+func (p *benchProcess) memory(b *testing.B) (rss, anonymous int64) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.Process.Pid))
 	benchCheck(b, err)
 	for line := range strings.Lines(string(text)) {
@@ -109,11 +113,11 @@ func (p *benchProcess) memory(b *testing.B) (rss, private int64) {
 		switch f[0] {
 		case "Rss:":
 			rss = benchNumber(f[1]) << 10
-		case "Private_Dirty:":
-			private = benchNumber(f[1]) << 10
+		case "Anonymous:":
+			anonymous = benchNumber(f[1]) << 10
 		}
 	}
-	return rss, private
+	return rss, anonymous
 }
 
 // work is the time that all threads have spent on a processor, and how often they were switched to.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 )
@@ -20,7 +19,6 @@ var (
 const (
 	benchRepeats = 3
 	benchGap     = time.Millisecond
-	benchStarts  = 15
 	benchQuiet   = 60 * time.Second // after a burst, before memory is looked at again
 	benchIdle    = 30 * time.Second // of which so long the processor time is counted
 )
@@ -50,7 +48,8 @@ func BenchmarkRelay(b *testing.B) {
 		}
 		w.end(b)
 	}
-	measureStarts(b, m, hub, castray, relaybench, dir)
+	benchStarts(b, m, hub, castray, relaybench, dir)
+	benchKeychainStarts(b, m, castray, relaybench, dir)
 	table := m.table(castray)
 	fmt.Print("\n", table)
 	if *benchPage != "" {
@@ -173,9 +172,10 @@ func (w *benchWorld) burst(b *testing.B, r *benchBurst, size, events int) {
 // idle looks at the memory of an agent that is subscribed, has an app and nothing to do.
 func (w *benchWorld) idle(b *testing.B, m *benchResult) {
 	benchPause(3 * time.Second)
-	rss, private := w.agent.memory(b)
-	rawRSS, _ := w.raw.memory(b)
-	m.rss, m.private, m.rawRSS = append(m.rss, rss), append(m.private, private), append(m.rawRSS, rawRSS)
+	rss, own := w.agent.memory(b)
+	rawRSS, rawOwn := w.raw.memory(b)
+	m.rss, m.own = append(m.rss, rss), append(m.own, own)
+	m.rawRSS, m.rawOwn = append(m.rawRSS, rawRSS), append(m.rawOwn, rawOwn)
 }
 
 // quiet looks again after ten events of 1 MB and a pause, in which it counts the processor's time.
@@ -199,39 +199,6 @@ func (w *benchWorld) quiet(b *testing.B, m *benchResult) {
 	seconds := benchIdle.Seconds()
 	m.idleCPU, m.rawIdleCPU = (cpu2-cpu).Seconds()/seconds, (rawCPU2-rawCPU).Seconds()/seconds
 	m.idleSwitches = float64(switches2-switches) / seconds
-}
-
-// measureStarts takes the time from the start of a process to the first event at an app that waits for it.
-func measureStarts(b *testing.B, m *benchResult, hub *benchHub, castray, relaybench, dir string) {
-	start := func(n int, way int) float64 {
-		dir := filepath.Join(dir, fmt.Sprintf("start-%d-%d", n, way))
-		benchCheck(b, os.Mkdir(dir, 0o700))
-		local, raw := filepath.Join(dir, "s"), filepath.Join(dir, "r")
-		program, args, who := castray, benchRun(b, hub, dir, local), "agent"
-		if way == 1 {
-			program, args, who = relaybench, []string{"raw", "wss" + hub.base[len("https"):] + "/raw", hub.ca, raw}, "raw"
-		}
-		app := startBench(b, nil, relaybench, "app", local, raw)
-		app.report(b) // it runs
-		began := benchNow()
-		p := startBench(b, nil, program, args...)
-		benchCheck(b, newBenchEvent(10<<10, "open", "a").send(hub.socket(b, who), func(int64) {}))
-		want := make([]int, 2)
-		want[way] = 1
-		got := app.await(b, 5*time.Second, want...)[way]
-		if len(got.Ages) == 0 {
-			b.Fatalf("no event after a start; the agent says:\n%s", p.log)
-		}
-		p.end()
-		app.end()
-		return float64(got.Last-began) / 1e6
-	}
-	for n := range benchStarts {
-		m.start = append(m.start, start(n, 0))
-		m.rawStart = append(m.rawStart, start(n, 1))
-	}
-	slices.Sort(m.start)
-	slices.Sort(m.rawStart)
 }
 
 func benchFileSize(b *testing.B, file string) int64 {

@@ -78,6 +78,7 @@ func raw(url, caFile, socket string) error {
 type way struct {
 	mu    sync.Mutex
 	Ages  []int64 // ns from the hub's write to the app's read, in the order of arrival
+	First int64   // when the first event came, a snapshot too
 	Last  int64   // when the last one came
 	Ended string  // why no more come
 }
@@ -92,7 +93,7 @@ func app(sockets []string) {
 			w := &ways[i]
 			w.mu.Lock()
 			json.NewEncoder(os.Stdout).Encode(w)
-			w.Ages, w.Last = nil, 0
+			w.Ages, w.First, w.Last = nil, 0, 0
 			w.mu.Unlock()
 		}
 	}
@@ -153,8 +154,13 @@ func (w *way) follow(c net.Conn, agent bool) error {
 	}
 }
 
-// note measures an event by the digits in its id. What was not sent to be measured, such as a snapshot, has none.
+// note measures an event by the digits in its id. A snapshot has none.
 func (w *way) note(now int64, line []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.First == 0 {
+		w.First = now
+	}
 	_, rest, ok := bytes.Cut(line[:min(len(line), 512)], []byte(`"id":"bench-`))
 	if !ok {
 		return
@@ -163,8 +169,6 @@ func (w *way) note(now int64, line []byte) {
 	if err != nil {
 		log.Fatal("an event with another id than was sent")
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.Ages = append(w.Ages, now-sent)
 	w.Last = now
 }
