@@ -133,9 +133,13 @@ func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 	}
 	changes := make(chan []string, 1)
 	paused := false
+	var ended <-chan struct{}
 	err := a.do(ctx, func() {
 		if paused = a.paused; paused {
 			a.rejoin(func(ids []string) { changes <- ids })
+		}
+		if a.line != nil {
+			ended = a.line.ended
 		}
 	})
 	if err != nil || !paused {
@@ -144,6 +148,8 @@ func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 	select {
 	case ids := <-changes:
 		return ids, nil
+	case <-ended: // paused again, signed out, or refused
+		return nil, &protocol.Error{Code: protocol.CodeNotConnected, Message: "The hub was left before it could say what is current; the status says why."}
 	case <-time.After(joinWithin):
 		return nil, &protocol.Error{Code: protocol.CodeNotConnected, Message: "Resumed, but the hub has not answered yet; apps are told as soon as it does."}
 	case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 	"github.com/castray/castray/bridge/hub/hubtest"
 	"github.com/castray/castray/ipc/client"
 	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth/oauthtest"
 )
 
 // What was done shows in the Status when the method returns, not some milliseconds later.
@@ -108,4 +109,45 @@ func TestS8_SignOutDoesNotWaitForTheHub(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A pause that comes while a stored sign-in is read is a pause: nothing is joined until somebody says resume.
+func TestPauseWhileAStoredSignInIsRead(t *testing.T) {
+	h := newHospital(t)
+	h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.end()
+	h.auth.Misbehave(oauthtest.Faults{Slow: 200 * time.Millisecond})
+	h.starts()
+	h.do("pause", `{}`)
+	s := h.until("the sign-in", func(s protocol.Status) bool { return s.SignedIn })
+	if s.Phase != protocol.PhasePaused || len(h.hub.Hub().Subscribers(h.topic)) != 0 {
+		t.Errorf("phase %s", s.Phase)
+	}
+	h.do("resume", `{}`)
+	h.phase(protocol.PhaseNoContext)
+}
+
+// Who waits for the answer to a resume is told when there will be none, and two may wait.
+func TestResumeIsAnsweredWhenItComesToNothing(t *testing.T) {
+	h := newHospital(t)
+	a := h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.do("pause", `{}`)
+	h.hub.Reply(hubtest.Subscribe, hubtest.Reply{Delay: time.Minute}, -1)
+	first := make(chan error, 1)
+	go func() { _, err := a.Do(h.ctx, "resume", nil); first <- err }()
+	h.phase(protocol.PhaseConnecting)
+	h.do("resume", `{}`)
+	begun := time.Now()
+	h.do("pause", `{}`)
+	if err := <-first; code(err) != protocol.CodeNotConnected {
+		t.Errorf("resume: %v", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("told after %v", took)
+	}
+	h.phase(protocol.PhasePaused)
 }

@@ -55,6 +55,7 @@ func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 
 // joinSession joins the hub that the sign-in named, or that the configuration names where it named none.
 func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
+	a.drop("another session takes its place")
 	g := a.session.Grant()
 	a.joined = hubOf(g)
 	hub := s.Hub
@@ -99,7 +100,7 @@ func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 	if a.session != session {
 		return
 	}
-	if hub := hubOf(session.Grant()); hub != a.joined && a.line != nil { // SM-REF-10: a refresh named another session
+	if hub := hubOf(session.Grant()); hub != a.joined && !a.paused && (a.line != nil || a.stuck) { // SM-REF-10: a refresh named another session
 		a.joinSession(s, nil)
 	}
 	if words := session.Warning(); words != "" {

@@ -288,3 +288,71 @@ func TestAHubThatRefusesTheTopic(t *testing.T) {
 	}
 	h.until("the first sign-in revoked", func(protocol.Status) bool { return h.auth.Count("/auth/revoke") == 1 })
 }
+
+// A refresh that names another session joins that, also where the first one named none (SM-REF-10).
+func TestARefreshThatNamesASession(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	var slept atomic.Bool
+	h.wall = func() time.Time {
+		if slept.Load() {
+			return time.Now().Add(time.Hour)
+		}
+		return time.Now()
+	}
+	h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.url": nil, "hub.topic": nil}})
+	h.starts()
+	h.do("signin", `{}`)
+	h.until("no session", func(s protocol.Status) bool { return has(s, "no_fhircast_session") })
+	h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.url": h.server.URL + "/hub", "hub.topic": h.topic.Reveal()}})
+	slept.Store(true)
+	if s := h.phase(protocol.PhaseNoContext); len(s.Problems) != 0 {
+		t.Errorf("problems %v", s.Problems)
+	}
+	h.keepsSecrets()
+}
+
+// Denied, and denied again: the agent stops, says so, and tries again when somebody asks.
+func TestAHubThatDeniesTwice(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.current(v, "p1")
+	h.hub.Deny("", "canary")
+	h.until("the second subscription", func(s protocol.Status) bool { return s.Counters.Reconnects == 1 && s.Phase == protocol.PhaseInSync })
+	h.hub.Deny("", "canary")
+	s := h.until("the end", func(s protocol.Status) bool { return has(s, "denied") })
+	if s.Phase != protocol.PhaseOffline || !s.SignedIn {
+		t.Errorf("phase %s", s.Phase)
+	}
+	h.keepsSecrets()
+	h.do("resync", `{}`)
+	if s := h.phase(protocol.PhaseInSync); len(s.Problems) != 0 {
+		t.Errorf("problems %v", s.Problems)
+	}
+}
+
+// A start without the sign-in server: the stored sign-in is kept, and used as soon as it can be refreshed.
+func TestAStartWithoutTheSignInServer(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	kept := new(drawer)
+	h.store = kept
+	h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	h.end()
+	h.auth.Misbehave(oauthtest.Faults{TokenStatus: 503})
+	h.starts()
+	s := h.phase(protocol.PhaseOffline)
+	if !s.SignedIn || s.User == nil || s.User.Name != "Ada" || !has(s, "offline") {
+		t.Errorf("status %+v", s)
+	}
+	h.auth.Misbehave(oauthtest.Faults{})
+	h.phase(protocol.PhaseNoContext)
+	h.keepsSecrets()
+}
