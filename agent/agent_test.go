@@ -160,6 +160,10 @@ func TestAnAppSendsAndOthersFollow(t *testing.T) {
 	asks := w.viewer("asks", client.Options{Key: w.key()})
 	follows := w.viewer("follows", client.Options{})
 	patient := json.RawMessage(`[{"key":"patient","resource":{"resourceType":"Patient","id":"x1","identifier":[{"system":"urn:x","value":"1"}]}}]`)
+	// An app that has not answered what it was sent before it asks gets the echo all the same.
+	w.until("both cleared", func(s protocol.Status) bool {
+		return len(s.Apps) == 2 && s.Apps[0].Outcome == protocol.OutcomeCleared && s.Apps[1].Outcome == protocol.OutcomeCleared
+	})
 	if got, err := asks.send("q1", "Patient-open", patient); err != nil || got.ID != "q1" {
 		t.Fatalf("%+v, %v", got, err)
 	}
