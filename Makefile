@@ -18,7 +18,7 @@ demo:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o dist/ ./cmd/castray
 
-# Measures against a raw relay in the same run, some four minutes; see docs/performance.md. PAGE=docs/performance.md keeps
+# Measures against a raw relay in the same run, some three minutes; see docs/performance.md. PAGE=docs/performance.md keeps
 # the table.
 bench:
 	go test ./cmd/castray -run '^$$' -bench '^BenchmarkRelay$$' -benchtime 1x -timeout 30m $(if $(PAGE),-page $(abspath $(PAGE)))
