@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -28,48 +27,26 @@ const (
 
 const dicomUID = "urn:dicom:uid"
 
-type identifier struct {
-	System string `json:"system"`
-	Value  string `json:"value"`
-	Type   struct {
-		Coding []struct {
-			Code string `json:"code"`
-		} `json:"coding"`
-	} `json:"type"`
-}
+// acsn is the type of an identifier that is an accession number.
+const acsn = "ACSN"
 
 // identify reads an entry of a context. It fails when the entry holds no resource of a type.
 func identify(item fhircast.Item) (identity, bool) {
-	var r struct {
-		ResourceType string          `json:"resourceType"`
-		ID           string          `json:"id"`
-		Identifier   json.RawMessage `json:"identifier"`
-		UID          string          `json:"uid"` // STU1 and STU2 print studies in the shape of DSTU2
-		Accession    identifier      `json:"accession"`
-		BasedOn      json.RawMessage `json:"basedOn"`
-	}
-	if item.Kind != "resource" || json.Unmarshal(item.Value, &r) != nil || r.ResourceType == "" {
+	r, ok := item.Resource()
+	if !ok {
 		return identity{}, false
 	}
-	who := identity{resource: r.ResourceType, id: r.ID, systems: make(map[string][]string)}
-	var list []identifier
-	_ = json.Unmarshal(r.Identifier, &list) // an identifier that is no list identifies nothing
-	for _, i := range list {
+	who := identity{resource: r.Type, id: r.ID, systems: make(map[string][]string)}
+	for _, i := range r.Identifiers {
 		who.add(i)
 	}
-	if r.UID != "" {
-		who.add(identifier{System: dicomUID, Value: r.UID})
-	}
+	who.add(fhircast.Identifier{System: dicomUID, Value: r.UID})
 	if r.Accession.Value != "" {
 		who.accessions = append(who.accessions, r.Accession.Value)
 	}
-	var orders []struct {
-		Identifier identifier `json:"identifier"`
-	}
-	_ = json.Unmarshal(r.BasedOn, &orders)
-	for _, o := range orders {
-		if o.Identifier.is("ACSN") {
-			who.accessions = append(who.accessions, o.Identifier.Value)
+	for _, order := range r.BasedOn {
+		if slices.Contains(order.Codes, acsn) {
+			who.accessions = append(who.accessions, order.Value)
 		}
 	}
 	return who, true
@@ -80,16 +57,7 @@ func (w identity) blank() bool {
 	return w.id == "" && w.uid == "" && len(w.systems) == 0 && len(w.accessions) == 0
 }
 
-func (i identifier) is(code string) bool {
-	for _, c := range i.Type.Coding {
-		if c.Code == code {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *identity) add(i identifier) {
+func (w *identity) add(i fhircast.Identifier) {
 	if i.Value == "" {
 		return
 	}
@@ -97,7 +65,7 @@ func (w *identity) add(i identifier) {
 		i.Value = strings.TrimPrefix(i.Value, "urn:oid:")
 		w.uid = i.Value
 	}
-	if i.is("ACSN") {
+	if slices.Contains(i.Codes, acsn) {
 		w.accessions = append(w.accessions, i.Value)
 	}
 	if i.System != "" && !slices.Contains(w.systems[i.System], i.Value) {

@@ -136,6 +136,7 @@ func (c *core) supersede() {
 			if m.open {
 				c.counters.Superseded++
 				a.bytes -= len(m.Params)
+				m.Params = nil
 				m.done = true
 			}
 			return m.open
@@ -162,6 +163,7 @@ func (in written) apply(c *core) {
 		return
 	}
 	a.reached(m)
+	m.Params = nil // the timer of its answer keeps m for seconds, and under a storm that is thousands of events
 	switch {
 	case m.answered || m.old: // answered before the writer came back, or of no interest any more
 	case m.Answer:
