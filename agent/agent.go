@@ -73,6 +73,8 @@ type Agent struct {
 	notices    map[string]notice
 	wall       time.Time // at the last look at the clocks
 	mono       time.Time
+	seen       int // events at the last look
+	quiet      int // looks since the last event
 }
 
 // New makes an agent that does nothing until Run.
@@ -158,7 +160,7 @@ func (a *Agent) own(ctx context.Context) {
 	breath := time.NewTimer(0)
 	defer breath.Stop()
 	<-breath.C
-	nudge := a.nudge // nil while we take breath: under a storm of events the newest Status is soon enough
+	nudge := a.nudge // nil while we take breath: an event is on its way now, and the newest Status is soon enough
 	for {
 		select {
 		case <-ctx.Done():
@@ -176,9 +178,9 @@ func (a *Agent) own(ctx context.Context) {
 			nudge = nil
 			breath.Reset(publishEvery)
 			a.lookAtLine()
+			continue
 		case <-breath.C:
 			nudge = a.nudge
-			continue
 		case <-awake.C:
 			a.lookAtClock()
 		}
@@ -186,7 +188,7 @@ func (a *Agent) own(ctx context.Context) {
 	}
 }
 
-// publishEvery is how often the Status is made at most, well within the 100 ms in which apps are told of a loss.
+// publishEvery is how long after a change the Status is made, and how often at most: well within the 100 ms in which apps are told of a loss.
 const publishEvery = 20 * time.Millisecond
 
 // An order is something for the owner to do.

@@ -1,6 +1,9 @@
 package agent
 
-import "time"
+import (
+	"runtime/debug"
+	"time"
+)
 
 // clockEvery is how often the clocks are compared. A shorter one would wake an idle machine for nothing.
 const clockEvery = 5 * time.Second
@@ -15,6 +18,7 @@ func (a *Agent) watchSleep() *time.Ticker {
 // any more, so the subscription is made anew and the context read (S2).
 func (a *Agent) lookAtClock() {
 	a.lookAtEnd()
+	a.giveBack()
 	wall, mono := a.cfg.Wall(), time.Now()
 	gap := wall.Round(0).Sub(a.wall.Round(0)) - mono.Sub(a.mono)
 	a.wall, a.mono = wall, mono
@@ -27,5 +31,17 @@ func (a *Agent) lookAtClock() {
 	}
 	if session := a.session; session != nil {
 		a.wait.Go(func() { _ = session.Refresh(a.running) })
+	}
+}
+
+// giveBack returns memory to the operating system once it has been quiet for two looks: on a terminal server fifty agents
+// share the machine, and Go by itself keeps for minutes what one large event took.
+func (a *Agent) giveBack() {
+	if events := a.relay.View().Counters.Events; events != a.seen {
+		a.seen, a.quiet = events, 0
+		return
+	}
+	if a.quiet++; a.quiet == 2 {
+		debug.FreeOSMemory()
 	}
 }
