@@ -182,8 +182,12 @@ func TestSendsThatFail(t *testing.T) {
 		h.hub.Reply(hubtest.Publish, hubtest.Reply{Status: status, Kind: "text/html", Body: "canary"}, 1)
 		fails("refused", "", want, protocol.ErrorData{Status: status})
 	}
+	h.hub.Fault(hubtest.Drop, 1) // and no broadcast tells that it was taken
 	h.hub.Reply(hubtest.Publish, hubtest.Reply{Lose: true}, 1)
 	fails("lost", "once", protocol.CodeNotConnected, protocol.ErrorData{Unknown: true})
+	h.until("the line again", func(s protocol.Status) bool {
+		return s.Counters.Reconnects == 1 && s.Phase == protocol.PhaseInSync
+	})
 	if _, err := follows.send("", "Patient-open", patient); code(err) != protocol.CodeNotAllowed {
 		t.Errorf("without the key: %v", err)
 	}
