@@ -36,8 +36,25 @@ func (s *session) lockKeyring(unlocked *process) {
 	s.Helper()
 	unlocked.stop()
 	s.eventually("the keyring is gone", func() bool { return !s.onBus(secrets) })
-	s.start("gnome-keyring-daemon", "--foreground", "--components=secrets")
-	s.eventually("the locked keyring is there", func() bool { return s.onBus(secrets) })
+	p := s.start("gnome-keyring-daemon", "--foreground", "--components=secrets")
+	p.eventually("the locked keyring is there", func() bool {
+		if !s.onBus(secrets) { // nobody asks it earlier, as above
+			return false
+		}
+		locked := s.run("dbus-send", "--session", "--print-reply", "--dest="+secrets, "/org/freedesktop/secrets/collection/login",
+			"org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.Secret.Collection", "string:Locked")
+		return strings.Contains(locked.stdout(), "boolean true")
+	})
+}
+
+// answerKeyring is a user who types the password into the keyring's window.
+func (s *session) answerKeyring() {
+	s.Helper()
+	asks := func() bool { return s.run("xdotool", "search", "--onlyvisible", "--class", "gcr-prompter").code() == 0 }
+	s.eventually("the keyring asks", asks)
+	s.must("xdotool", "type", password)
+	s.must("xdotool", "key", "Return")
+	s.eventually("the keyring is satisfied", func() bool { return !asks() })
 }
 
 // kept are the values that the keyring holds for us.

@@ -43,6 +43,7 @@ func newSession(t *testing.T, castrayFile string) *session {
 	s.env = map[string]string{
 		"PATH": os.Getenv("PATH"), "LANG": "C.UTF-8", "HOME": s.path("home"), "TMPDIR": s.path("tmp"),
 		"XDG_RUNTIME_DIR": s.path("run"), "XDG_CONFIG_HOME": s.path("home/config"), "XDG_STATE_HOME": s.path("home/state"),
+		"XDG_DATA_HOME": s.path("home/share"),
 	}
 	return s
 }

@@ -29,7 +29,6 @@ x-scheme-handler/http=test.desktop
 // display. The files are those that xdg-settings would write, which takes its time over them.
 func (s *session) useDefaultBrowser() {
 	s.Helper()
-	s.env["XDG_DATA_HOME"] = s.path("home/share")
 	for file, text := range map[string]string{
 		"home/share/applications/test.desktop": fmt.Sprintf(desktopFile, s.browserScript()),
 		"home/config/mimeapps.list":            defaults,
@@ -51,7 +50,9 @@ func noKeyringAndTheDefaultBrowser(s *session) {
 	s.useDefaultBrowser()
 	s.startSandbox()
 	agent := s.startAgent()
-	s.untilProblem("keychain", "There is no keychain")
+	if st := s.untilProblem("keychain", "There is no keychain"); st.Phase != protocol.PhaseSignedOut {
+		s.Errorf("before anybody has signed in the phase is %s", st.Phase)
+	}
 
 	login := s.start(s.castrayFile, "login")
 	person := s.attach()
@@ -82,7 +83,7 @@ func lockedKeyring(s *session) {
 	s.env["BROWSER"] = s.browserScript()
 	s.startSandbox("--auto-approve")
 	s.startAgent()
-	s.untilProblem("keychain", "The keychain is locked")
+	s.untilProblem("keychain", "The keychain does not open")
 
 	s.castray("login").ends(0, "Signed in as Ada Reader.")
 	s.untilPhase(protocol.PhaseNoContext)
@@ -95,26 +96,31 @@ func lockedKeyring(s *session) {
 	}
 }
 
-// A keyring that asks on the screen for its password, and gets no answer, holds up nobody. Once the user has answered, a
-// sign-in is kept.
+// A keyring that asks on the screen for its password, and gets no answer, does not hold up the agent. Once the user has
+// answered, Re-sync finds the sign-in that is kept there, without a browser.
 func keyringThatAsks(s *session) {
 	s.startScreen()
-	s.lockKeyring(s.startKeyring())
+	keyring := s.startKeyring()
 	s.useDefaultBrowser()
 	s.startSandbox("--auto-approve")
-	s.startAgent()
-	s.untilProblem("keychain", "The keychain is locked")
+	agent := s.startAgent()
 	s.castray("login").ends(0, "Signed in as Ada Reader.")
-	s.untilPhase(protocol.PhaseNoContext)
-	s.untilProblem("keychain", "The keychain is locked")
+	s.quit(agent)
 
-	asks := func() bool { return s.run("xdotool", "search", "--onlyvisible", "--class", "gcr-prompter").code() == 0 }
-	s.eventually("the keyring asks", asks)
-	s.must("xdotool", "type", password)
-	s.must("xdotool", "key", "Return")
-	s.eventually("the keyring is satisfied", func() bool { return !asks() })
-	s.castray("login").ends(0, "Signed in as Ada Reader.")
-	s.until("the sign-in is kept", func(st protocol.Status) bool { return len(st.Problems) == 0 && len(s.kept()) > 0 })
+	s.lockKeyring(keyring)
+	s.startAgent()
+	if st := s.untilProblem("keychain", "The keychain does not open"); st.SignedIn || st.Phase != protocol.PhaseLoginNeeded {
+		s.Errorf("while the keyring is locked the phase is %s", st.Phase)
+	}
+	s.answerKeyring()
+	s.must(s.castrayFile, "resync")
+	s.untilPhase(protocol.PhaseNoContext)
+	if st := s.status(); !st.SignedIn || len(st.Problems) != 0 {
+		s.Errorf("after Re-sync it is signed in: %v, with the problems %v", st.SignedIn, st.Problems)
+	}
+	if n := s.browsersOpened(); n != 1 {
+		s.Errorf("a browser was opened %d times, for one sign-in", n)
+	}
 }
 
 // Nobody comes: the wait ends with a sentence. The address that is printed works in any browser of this computer.
