@@ -179,6 +179,7 @@ func (a *Agent) rejoin(preview func([]string)) {
 // resync reads the context again and tells it to everyone; without a subscription it tries at once to have one.
 func (a *Agent) resync(ctx context.Context) error {
 	tries := false
+	var reads <-chan struct{}
 	err := a.do(ctx, func() {
 		switch {
 		case a.paused:
@@ -190,14 +191,33 @@ func (a *Agent) resync(ctx context.Context) error {
 			tries = true
 		case a.session == nil && a.shut && a.resuming == nil && a.storedSite() != nil: // the keychain may be open now
 			a.resumeSite(a.storedSite())
-			tries = true
+			reads = a.stored
 		}
 	})
-	if err != nil || tries {
+	switch {
+	case err != nil || tries:
 		return err
+	case reads != nil:
+		return a.resumesNow(ctx, reads)
 	}
 	return a.blame(a.relay.Resync())
 }
+
+// resumesNow waits for a stored sign-in to be read, and tells whether there was one.
+func (a *Agent) resumesNow(ctx context.Context, read <-chan struct{}) error {
+	select {
+	case <-read:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	signedIn := false
+	if err := a.do(ctx, func() { signedIn = a.session != nil }); err != nil || signedIn {
+		return err
+	}
+	return errNobody
+}
+
+var errNobody = &protocol.Error{Code: protocol.CodeSigninNeeded, Message: "Nobody is signed in."}
 
 // blame says that a sign-in is needed where that is why there is no subscription.
 func (a *Agent) blame(err error) error {
@@ -213,5 +233,5 @@ func (a *Agent) blame(err error) error {
 			return err
 		}
 	}
-	return &protocol.Error{Code: protocol.CodeSigninNeeded, Message: "Nobody is signed in."}
+	return errNobody
 }

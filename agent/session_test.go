@@ -206,6 +206,9 @@ func TestNoKeychainIsNoEndedSignIn(t *testing.T) {
 	if s.Phase != protocol.PhaseSignedOut {
 		t.Errorf("phase %s", s.Phase)
 	}
+	if _, err := h.running.agent.Do(h.ctx, "resync", nil); code(err) != protocol.CodeSigninNeeded {
+		t.Errorf("resync: %v", err)
+	}
 	h.do("signout", `{}`)
 	if s := h.phase(protocol.PhaseSignedOut); has(s, "keychain") {
 		t.Errorf("problems %v", s.Problems)
