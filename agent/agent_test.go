@@ -266,6 +266,18 @@ func TestS2_ResumeFromSleepSubscribesAnew(t *testing.T) {
 	w.phase(protocol.PhaseNoContext)
 }
 
+// SM-AUTH-11
+func TestABrowserThatCannotBeOpenedIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.browser = func(context.Context, string) error { return errors.New("x") }
+	w.start(false)
+	w.phase(protocol.PhaseSignedOut)
+	w.do("signin", `{}`)
+	w.until("a sentence", func(s protocol.Status) bool {
+		return len(s.Problems) == 1 && s.Problems[0].Code == "signin_pending" && contains(s.Problems[0].Sentence, "--no-browser")
+	})
+}
+
 // A disk that is full, or a folder that cannot be made, costs the memory of the last site and nothing else.
 func TestStateThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t)

@@ -162,3 +162,24 @@ func (a *Agent) attempted(s *config.Site, at *attempt, session *oauth.Session, e
 		a.notify(problemSigninFailed, oauth.Sentence(err))
 	}
 }
+
+// browse opens the page of a sign-in. Where that fails the person has to be told, or would wait for a browser that never
+// comes.
+func (a *Agent) browse(ctx context.Context, url string) error {
+	err := errNoBrowser
+	if a.cfg.OpenURL != nil {
+		err = a.cfg.OpenURL(ctx, url)
+	}
+	if err != nil {
+		a.post(func() {
+			if a.attempt != nil {
+				a.notify(problemSigninPending, noBrowserSentence)
+			}
+		})
+	}
+	return err
+}
+
+var errNoBrowser = errors.New("no browser")
+
+const noBrowserSentence = "No browser could be opened. Choose Copy the sign-in link, or type: castray login --no-browser"

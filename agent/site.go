@@ -94,7 +94,7 @@ func (a *Agent) launcher(s *config.Site) (*oauth.Launcher, error) {
 	l := &oauth.Launcher{
 		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
 			HubURL: s.Hub.URL, LoopbackHTTP: s.Hub.Test},
-		HTTP: &http.Client{Transport: a.transport(roots)}, Store: a.cfg.Store, OpenURL: a.cfg.OpenURL, Log: a.cfg.Log,
+		HTTP: &http.Client{Transport: a.transport(roots)}, Store: a.cfg.Store, OpenURL: a.browse, Log: a.cfg.Log,
 	}
 	a.launchers[s.Name] = l
 	return l, nil

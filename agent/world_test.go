@@ -41,6 +41,7 @@ type world struct {
 	stopHub func() // waits until the sandbox has gone
 	wall    func() time.Time
 	log     logs
+	browser func(context.Context, string) error // instead of the one that says yes to everything
 }
 
 // logs is what the agents of a test have logged.
@@ -130,6 +131,9 @@ func (w *world) runs(settings *config.Config, authorities *x509.CertPool) *agent
 		Settings: settings, Address: w.address, StateDir: w.state, Host: "desk", Version: "test", Store: w.store,
 		Wall: w.wall, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		OpenURL: func(ctx context.Context, url string) error {
+			if w.browser != nil {
+				return w.browser(ctx, url)
+			}
 			req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 			if err != nil {
 				return err
