@@ -409,6 +409,9 @@ func TestS13_AfterHelloTheAppIsBroughtToTheContext(t *testing.T) {
 		d.wantNews("a study", d.attach("second", "", &fakeApp{status: 200}), "ImagingStudy-open:s1/replay")
 		got := d.attach("third", "Patient-open", &fakeApp{status: 200})
 		d.wantNews("its patient", got, "Patient-open:p1/replay/derived")
+		if len(got.params) == 0 {
+			t.Fatal("told nothing")
+		}
 		if !strings.Contains(got.params[0], `"id":"1"`) || !strings.Contains(got.params[0], `"replay":true`) || !strings.Contains(got.params[0], `"derived":true`) {
 			t.Errorf("told %s", got.params[0])
 		}

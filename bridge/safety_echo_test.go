@@ -18,6 +18,16 @@ func (d *deskTest) ask(a *fakeApp, id, what string) (protocol.SendResult, error)
 	return d.relay.Send(a.id, protocol.SendParams{ID: id, Event: name, Context: json.RawMessage(contextOf(what))})
 }
 
+func TestS9_AnAppWhoseEchoIsWithheldCountsAsAgreed(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		asks := d.attach("asks", "", &fakeApp{status: 200})
+		d.subscribe()
+		d.ask(asks, "q1", "p1")
+		d.wantAnswer("the only app", d.deliver(ev("Patient-open", "q1", 1, "p1")), 200)
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
 func TestS9_TheEchoIsDeliveredToAnAppThatReturnedUnderTheSameName(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		asks := d.attach("viewer", "", &fakeApp{status: 200})

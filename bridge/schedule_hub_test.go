@@ -11,8 +11,16 @@ import (
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
-	"github.com/castray/castray/ipc/protocol"
 )
+
+// later is time.AfterFunc in a goroutine: the race detector of Go 1.26 crashes now and then on many timers that call
+// functions in bubbles (golang/go#78156).
+func later(d time.Duration, do func()) {
+	go func() {
+		time.Sleep(d)
+		do()
+	}()
+}
 
 // simHub is a hub that says what is current. What it broadcasts is current, but for stragglers where it is said so.
 type simHub struct {
@@ -108,7 +116,7 @@ func (h *simHub) send(e *fhircast.Event) {
 	}
 	var answers atomic.Int32
 	h.s.relay.Deliver(fhircast.NewDelivery(e, n, func(fhircast.Answer) { answers.Add(1) }))
-	time.AfterFunc(801*time.Millisecond, func() {
+	later(801*time.Millisecond, func() {
 		if got := answers.Load(); got != 1 {
 			h.s.Errorf("%v was answered %d times within 800 ms", e, got)
 		}
@@ -277,7 +285,7 @@ func (h *simHub) Publish(_ context.Context, e *fhircast.Event) (int, error) {
 		take()
 		time.Sleep(50 * time.Millisecond)
 	case "taken", "lost but taken":
-		time.AfterFunc(120*time.Millisecond, take)
+		later(120*time.Millisecond, take)
 	}
 	time.Sleep(30 * time.Millisecond)
 	switch fate {
@@ -287,179 +295,4 @@ func (h *simHub) Publish(_ context.Context, e *fhircast.Event) (int, error) {
 		return 0, errors.New("reset")
 	}
 	return 202, nil
-}
-
-// simApp is a program at the desk. It reads its pipe in order and shows what it follows.
-type simApp struct {
-	s        *schedule
-	id, name string
-	pid      int
-	events   string
-	required string
-	answers  bool
-
-	mu        sync.Mutex
-	gone      bool
-	pipe      []letter
-	seat      *simSeat
-	shows     string // what it shows
-	told      string // what it was last told and followed, or had confirmed
-	read      int
-	asks      int
-	status    int
-	lag       time.Duration // before it reads
-	late      time.Duration // after that, before it answers
-	stuck     chan struct{}
-	badClears bool
-}
-
-type letter struct {
-	m      Message
-	answer func(int)
-}
-
-// simSeat is one connection of an app.
-type simSeat struct{ *simApp }
-
-func newSimApp(s *schedule) *simApp {
-	a := &simApp{s: s, pid: len(s.apps) + 1, name: fmt.Sprint("app", 1+s.IntN(3))}
-	a.recover()
-	return a
-}
-
-func (a *simApp) attach() {
-	app := App{Name: a.name, Via: "pipe", PID: a.pid, Answers: a.answers, MaySend: true, Required: a.required}
-	if a.events == "-" {
-		app.Events = []fhircast.Name{}
-	} else if a.events != "" {
-		app.Events = fhircast.Names(strings.Fields(a.events))
-	}
-	a.mu.Lock()
-	a.seat, a.pipe, a.gone = &simSeat{a}, nil, false
-	a.mu.Unlock()
-	a.id, _, _ = a.s.relay.Attach(app, a.seat)
-}
-
-func (a *simApp) recover() {
-	a.status, a.late, a.lag, a.badClears = 200, 0, 0, false
-	if a.stuck != nil {
-		close(a.stuck)
-		a.stuck = nil
-	}
-}
-
-func (a *simApp) heal() { a.mu.Lock(); defer a.mu.Unlock(); a.recover() }
-
-func (a *simApp) screen() string { a.mu.Lock(); defer a.mu.Unlock(); return a.shows }
-
-func (a *simApp) isGone() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.gone }
-
-// Write is for Sink: into the pipe, where the app reads it later.
-func (a *simSeat) Write(m Message, answer func(int)) error {
-	a.mu.Lock()
-	stuck := a.stuck
-	a.mu.Unlock()
-	if stuck != nil {
-		<-stuck
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.gone || a.seat != a {
-		return errors.New("closed")
-	}
-	a.pipe = append(a.pipe, letter{m, answer})
-	time.AfterFunc(a.lag, a.open)
-	return nil
-}
-
-// Close is for Sink: the app has lost its connection and lives on.
-func (a *simSeat) Close(string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.seat != a {
-		return
-	}
-	a.gone, a.pipe = true, nil
-	if a.stuck != nil {
-		close(a.stuck)
-		a.stuck = nil
-	}
-}
-
-// open reads the oldest letter, and does what it says if the app is well.
-func (a *simSeat) open() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.seat != a || len(a.pipe) == 0 {
-		return
-	}
-	l := a.pipe[0]
-	a.pipe = a.pipe[1:]
-	status := a.status
-	if l.m.Method == protocol.MethodClear && a.badClears {
-		status = 500
-	}
-	if status == 200 {
-		a.follow(inWords(l.m), l.m)
-	}
-	if !l.m.Answer || status == 0 {
-		return
-	}
-	time.AfterFunc(a.late, func() { l.answer(status) })
-}
-
-func (a *simApp) follow(word string, m Message) {
-	verb, _, _ := strings.Cut(word, ":")
-	switch {
-	case m.Method == protocol.MethodClear:
-		a.told = ""
-	case strings.HasSuffix(verb, "-close"):
-		_, closed, _ := strings.Cut(word, ":")
-		if strings.Contains("/"+a.told+"/", "/"+closed+"/") {
-			a.told = ""
-		}
-		a.read++
-		if strings.Contains("/"+a.shows+"/", "/"+closed+"/") {
-			a.shows = ""
-		}
-		return
-	case strings.HasSuffix(verb, "-open") && verb != "Home-open":
-		message, _ := fhircast.Decode([]byte(string(m.Params)))
-		var items []string
-		for _, item := range message.(*fhircast.Event).Context {
-			who, _ := identify(item)
-			items = append(items, who.id)
-		}
-		a.told = strings.Join(items, "/")
-	default:
-		return
-	}
-	a.read++
-	a.shows = a.told
-}
-
-// ask shows at once what it asks for, and goes back where it is told that it cannot be.
-func (a *simApp) ask(name fhircast.Name, what string) {
-	a.mu.Lock()
-	a.asks++
-	asks, read, seat := a.asks, a.read, a.seat
-	if name.Verb() == fhircast.Open {
-		a.shows = what
-	} else if strings.Contains("/"+a.shows+"/", "/"+what+"/") {
-		a.shows = ""
-	}
-	wish := a.shows
-	a.mu.Unlock()
-	go func() {
-		_, err := a.s.relay.Send(a.id, protocol.SendParams{Event: string(name), Context: json.RawMessage(contextOf(what))})
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		switch {
-		case seat != a.seat:
-		case err == nil && read == a.read:
-			a.told = wish
-		case err != nil && asks == a.asks:
-			a.shows = a.told
-		}
-	}()
 }
