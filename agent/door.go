@@ -9,7 +9,6 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/castray/castray/bridge"
@@ -65,8 +64,7 @@ func (d *door) serve(ctx context.Context) {
 type guest struct {
 	agent   *Agent
 	conn    *ipc.Conn
-	hellos  sync.Mutex // messages are handled at once: of two hellos one is the first
-	id      string     // among the relay's apps, "" before hello
+	id      string // among the relay's apps, "" before hello
 	control bool
 	sink    *sink
 	greeted chan struct{}
@@ -86,7 +84,7 @@ func (g *guest) serve(ctx context.Context) {
 		case <-g.conn.Done():
 		}
 	}()
-	err := g.conn.Serve(ctx, g.handle)
+	err := g.conn.ServeInOrder(ctx, g.handle)
 	<-pushing
 	if g.id == "" {
 		g.conn.Peer().Release()
@@ -146,11 +144,14 @@ func (g *guest) push() {
 	}
 }
 
+// handle takes one message. It is called by the goroutine that reads the app's answers too, so that the relay hears in
+// which order the app answered and asked (S9): an app that asks before it has answered what it was sent is not yet where
+// it asks to go. What takes time, or may be long, is given later.
 func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params json.RawMessage, notify bool) (any, error) {
 	if method == protocol.MethodHello {
 		return g.hello(params, notify)
 	}
-	if !g.isKnown() {
+	if g.id == "" {
 		return nil, &protocol.Error{Code: protocol.CodeHelloFirst, Message: "The first message must be hello."}
 	}
 	switch method {
@@ -159,7 +160,7 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 		if err == nil && current == nil {
 			err = &protocol.Error{Code: protocol.CodeContextUnknown, Message: "The current context is not known; a status tells when it is."}
 		}
-		return current, err
+		return ipc.Later(func() (any, error) { return current, err }), nil
 	case protocol.MethodSend:
 		var p protocol.SendParams
 		if err := protocol.Decode(params, &p); err != nil {
@@ -168,8 +169,11 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 		if p.Event == "" {
 			return nil, &protocol.Error{Code: protocol.CodeInvalidParams, Message: `params member "event" must name an event, such as "Patient-open".`}
 		}
-		result, err := g.agent.relay.Send(g.id, p)
-		return result, g.agent.blame(err)
+		wait := g.agent.relay.Ask(g.id, p)
+		return ipc.Later(func() (any, error) {
+			result, err := wait()
+			return result, g.agent.blame(err)
+		}), nil
 	case protocol.MethodSubscribe:
 		var p protocol.SubscribeParams
 		if err := protocol.Decode(params, &p); err != nil {
@@ -177,19 +181,12 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 		}
 		return nil, g.agent.relay.Subscribe(g.id, names(p.Events))
 	case protocol.MethodStatus:
-		return json.RawMessage(g.agent.board.text(g.control)), nil
+		return ipc.Later(func() (any, error) { return json.RawMessage(g.agent.board.text(g.control)), nil }), nil
 	}
 	if !g.control && slices.Contains(controls, method) {
 		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This needs control: say the key of castray.json in hello."}
 	}
-	return g.agent.Do(ctx, method, params)
-}
-
-// isKnown tells whether the app has said hello. What hello found out does not change afterwards.
-func (g *guest) isKnown() bool {
-	g.hellos.Lock()
-	defer g.hellos.Unlock()
-	return g.id != ""
+	return ipc.Later(func() (any, error) { return g.agent.Do(ctx, method, params) }), nil
 }
 
 // hello admits an app. Events go out only when the answer is written.
@@ -201,8 +198,6 @@ func (g *guest) hello(params json.RawMessage, notify bool) (any, error) {
 	if err := h.Check(); err != nil {
 		return nil, err
 	}
-	g.hellos.Lock()
-	defer g.hellos.Unlock()
 	switch {
 	case g.id != "":
 		return nil, &protocol.Error{Code: protocol.CodeInvalidRequest, Message: "hello was said already."}
@@ -232,7 +227,7 @@ func (g *guest) hello(params json.RawMessage, notify bool) (any, error) {
 		status = status.ForApps()
 	}
 	result := protocol.HelloResult{Protocol: protocol.Version, Agent: g.agent.cfg.Version, App: id, Status: status, Context: current}
-	return ipc.Reply{Result: result, Written: func() { close(g.greeted) }}, nil
+	return ipc.Later(func() (any, error) { return ipc.Reply{Result: result, Written: func() { close(g.greeted) }}, nil }), nil
 }
 
 // names keeps the difference between no list, which is everything, and an empty one, which is nothing.

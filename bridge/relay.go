@@ -181,19 +181,28 @@ func (r *Relay) Context(id string) (*protocol.ContextResult, error) {
 	return call(r, func(reply func(*protocol.ContextResult)) input { return question{id, reply} })
 }
 
-// Send asks the hub for a context change on behalf of an app. The error is a *protocol.Error.
+// Send asks the hub for a context change on behalf of an app, and waits. The error is a *protocol.Error.
 func (r *Relay) Send(id string, p protocol.SendParams) (protocol.SendResult, error) {
+	return r.Ask(id, p)()
+}
+
+// Ask is Send for who must not wait: what was asked is in the relay's hands when Ask returns, before anything that is
+// told to the relay afterwards, and wait waits for what comes of it.
+func (r *Relay) Ask(id string, p protocol.SendParams) (wait func() (protocol.SendResult, error)) {
 	type result struct {
 		protocol.SendResult
 		err error
 	}
-	got, err := call(r, func(reply func(result)) input {
+	answered := begin(r, func(reply func(result)) input {
 		return send{id, p, func(s protocol.SendResult, err error) { reply(result{s, err}) }}
 	})
-	if err != nil {
-		return protocol.SendResult{}, err
+	return func() (protocol.SendResult, error) {
+		got, err := answered()
+		if err != nil {
+			return protocol.SendResult{}, err
+		}
+		return got.SendResult, got.err
 	}
-	return got.SendResult, got.err
 }
 
 // Clear tells every app to show no patient, waits for their answers at most 2 s, and returns the names of those that may
@@ -228,17 +237,22 @@ func (r *Relay) Pause(id string, paused bool) (changes []string, err error) {
 }
 
 // call posts an input that replies, and waits.
-func call[T any](r *Relay, with func(reply func(T)) input) (T, error) {
+func call[T any](r *Relay, with func(reply func(T)) input) (T, error) { return begin(r, with)() }
+
+// begin posts an input that replies; wait waits for the reply.
+func begin[T any](r *Relay, with func(reply func(T)) input) (wait func() (T, error)) {
 	got := make(chan T, 1)
-	var none T
-	if !r.post(with(func(t T) { got <- t })) {
-		return none, errStopped
-	}
-	select {
-	case t := <-got:
-		return t, nil
-	case <-r.done:
-		return none, errStopped
+	posted := r.post(with(func(t T) { got <- t }))
+	return func() (none T, err error) {
+		if !posted {
+			return none, errStopped
+		}
+		select {
+		case t := <-got:
+			return t, nil
+		case <-r.done:
+			return none, errStopped
+		}
 	}
 }
 
