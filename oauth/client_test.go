@@ -66,7 +66,7 @@ func TestConfiguredHub(t *testing.T) {
 }
 
 func TestUnauthorizedOnce(t *testing.T) {
-	// SM-FC-06, SM-API-03, SM-REF-06
+	// SM-FC-06, SM-API-03
 	w := newWorld(t)
 	s := w.signIn(t)
 	c := s.Client()
@@ -134,7 +134,7 @@ func TestForbiddenIsNoRefresh(t *testing.T) {
 }
 
 func TestBigToken(t *testing.T) {
-	// SM-API-04
+	// Of SM-API 04: a large token is sent. There is no sentence of its own for a server that refuses it.
 	w := newWorld(t)
 	big := strings.Repeat("a", 12<<10)
 	w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"access_token": big, "id_token": nil}})

@@ -114,7 +114,7 @@ func TestDiscovery(t *testing.T) {
 		{"keys by http", "", map[string]reply{wellKnown: {body: `{"jwks_uri":"http://as.example/a",` + full[1:]}}, "", "jwks_uri is not https", 1},
 		{"an endpoint that is a program", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"file:///bin/sh","token_endpoint":"$/t"}`}}, "", "authorization_endpoint names no host", 1},
 		{"an endpoint with a user", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"https://ehr.example@evil.example/","token_endpoint":"$/t"}`}}, "", "carries a user name", 1},
-		// SM-DISC-11, SM-ERR-06
+		// SM-ERR-06
 		{"redirected twice", "", map[string]reply{wellKnown: {status: 302, location: "/x"}, "/x": {status: 307, location: "/y"}, "/y": {body: full}}, "/auth", "", 3},
 		{"redirected in a circle", "", map[string]reply{wellKnown: {status: 302, location: wellKnown}}, "", "in a circle", 4},
 		{"redirected to http", "", map[string]reply{wellKnown: {status: 302, location: "http://as.example/"}}, "", "unsafe address", 1},
@@ -215,7 +215,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestDiscoveryIsKept(t *testing.T) {
-	// SM-DISC-10, SM-DISC-11
+	// SM-DISC-10
 	w := newWorld(t)
 	c := w.start(t)
 	w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{"token_endpoint": "https://evil.example/token"}})

@@ -267,7 +267,7 @@ func TestFHIRUser(t *testing.T) {
 }
 
 func TestKeyRotation(t *testing.T) {
-	// SM-ID-10
+	// Of SM-ID 10: keys are fetched anew for an unknown kid. How often is not limited.
 	w := newWorld(t)
 	w.signIn(t)
 	w.signIn(t)

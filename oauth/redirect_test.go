@@ -204,7 +204,7 @@ func TestTwoSitesAtOnce(t *testing.T) {
 }
 
 func TestRedirectPorts(t *testing.T) {
-	// SM-REDIR-02
+	// Of SM-REDIR 02: both loopback modes. The scheme is not built.
 	w := newWorld(t)
 	var lc net.ListenConfig
 	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -71,7 +71,7 @@ func run(ctx context.Context, s *oauth.Session) (end func() error) {
 func honest(*world) {}
 
 func TestRefreshInTime(t *testing.T) {
-	// SM-REF-06: at 80 % of life give or take 5 %, and not within a minute of
+	// Of SM-REF 06: at 80 % of life give or take 5 %, and not within a minute of
 	// the last one.
 	for _, c := range []struct{ life, from, to time.Duration }{
 		{time.Hour, 2692 * time.Second, 3052 * time.Second},
@@ -352,7 +352,7 @@ func TestLostAnswerAfterRotation(t *testing.T) {
 }
 
 func TestSleepOfThreeHours(t *testing.T) {
-	// SM-REF-06: in a bubble timers and the wall clock run together, so this
+	// Of SM-REF 06: in a bubble timers and the wall clock run together, so this
 	// shows that a request after a long pause without Run refreshes first.
 	bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
 		time.Sleep(3 * time.Hour)
@@ -579,7 +579,7 @@ func TestNewerSessionOwnsTheStore(t *testing.T) {
 }
 
 func TestQuitIsNotSignOut(t *testing.T) {
-	// SM-REV-03
+	// Of SM-REV 03: quitting is not signing out.
 	w := newWorld(t)
 	s := w.signIn(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -74,7 +74,7 @@ func TestTokenType(t *testing.T) {
 }
 
 func TestContext(t *testing.T) {
-	// SM-CTX-01, SM-TOK-09, SM-TOK-11: numbers keep their digits, what is
+	// SM-TOK-09, SM-TOK-11: numbers keep their digits, what is
 	// mistyped is dropped, what is unknown is kept as it came.
 	a, err := parse(`{"access_token":"a","patient":12345678901234567890,"encounter":{"x":1},"__tenant":[1,2],"smart_style_url":"https://s"}`)
 	if err != nil {
