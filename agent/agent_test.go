@@ -64,14 +64,9 @@ func TestRestartGoesOnWithoutASignIn(t *testing.T) {
 	w.phase(protocol.PhaseInSync)
 }
 
-func TestS8_AnotherUserSignsInAfterTheFirst(t *testing.T) {
+func TestS8_SignOutClearsTheApps(t *testing.T) {
 	w := newWorld(t)
-	w.start(false)
-	v := w.viewer("viewer", client.Options{})
-	w.do("signin", `{}`)
-	w.phase(protocol.PhaseNoContext)
-	w.opens("Patient", "p01")
-	w.sees(v, "Patient-open")
+	v := w.reads()
 	w.do("signout", `{}`)
 	w.sees(v, "clear:signed_out")
 	w.phase(protocol.PhaseSignedOut)
@@ -79,12 +74,7 @@ func TestS8_AnotherUserSignsInAfterTheFirst(t *testing.T) {
 
 func TestS8_UserLogoutFromTheHubEndsTheSignIn(t *testing.T) {
 	w := newWorld(t)
-	w.start(false)
-	v := w.viewer("viewer", client.Options{})
-	w.do("signin", `{}`)
-	w.phase(protocol.PhaseNoContext)
-	w.opens("Patient", "p01")
-	w.sees(v, "Patient-open")
+	v := w.reads()
 	if _, err := w.sandbox.Logout(w.ctx, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -255,6 +255,18 @@ func (w *world) sees(v *viewer, want string) {
 	}
 }
 
+// reads signs a user in, opens a patient and returns the viewer that follows.
+func (w *world) reads() *viewer {
+	w.Helper()
+	w.start(false)
+	v := w.viewer("viewer", client.Options{})
+	w.do("signin", `{}`)
+	w.phase(protocol.PhaseNoContext)
+	w.opens("Patient", "p01")
+	w.sees(v, "Patient-open")
+	return v
+}
+
 func (w *world) do(method string, params string) {
 	w.Helper()
 	if _, err := w.running.agent.Do(w.ctx, method, json.RawMessage(params)); err != nil {
