@@ -21,7 +21,8 @@ type check struct {
 	rules []int    // safety rules S1.. in its name
 }
 
-var requirementID = regexp.MustCompile(`\b(?:FC|SM)-[A-Z]+-\d+\b`)
+// requirementID is FC-SUB-09 or SM-REDIR-07, FM-09 (a row of the fault matrix) or RAD-146 (a transaction of IHE).
+var requirementID = regexp.MustCompile(`\b(?:(?:FC|SM)-[A-Z]+-\d+|FM-\d{2}|RAD-\d{3})\b`)
 
 // goChecks finds the checks in every test file below the top. An id counts where it stands in the comment above a
 // check, or in a comment or string inside it; helpers and loose comments quote nothing.
@@ -130,7 +131,7 @@ func helper() {}
 // TestOne shows FC-SUB-01, and again FC-SUB-01.
 func TestOne(t *testing.T) {
 	// SM-REDIR-07: state first.
-	run("FC-EVT-03 no zone", "xFC-EVT-04", "FC-evt-05")
+	run("FC-EVT-03 no zone", "xFC-EVT-04", "FC-evt-05", "FM-09 and RAD-146", "FM-9", "FM-100", "FM-FC-1", "GRAD-147")
 }
 
 func TestS4_S6_Close(t *testing.T) {}
@@ -150,7 +151,7 @@ func FuzzS3_X(f *testing.F) {}
 		got = append(got, fmt.Sprintf("%s %v %v", c.name, c.ids, c.rules))
 	}
 	want := []string{
-		"TestOne [FC-EVT-03 FC-SUB-01 SM-REDIR-07] []",
+		"TestOne [FC-EVT-03 FC-SUB-01 FM-09 RAD-146 SM-REDIR-07] []",
 		"TestS4_S6_Close [] [4 6]",
 		"TestRelayS10_HungApp [] [10]",
 		"TestS1S2_Both [] [1 2]",
