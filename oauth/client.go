@@ -112,10 +112,10 @@ func (t *signer) RoundTrip(r *http.Request) (*http.Response, error) {
 // granted reports whether u may see the token.
 func (s *Session) granted(u *url.URL) bool {
 	s.mu.Lock()
-	hub := s.grant.HubURL
+	hub, topic := s.grant.HubURL, s.web.topicURL(s.grant.HubTopic.Reveal())
 	s.mu.Unlock()
 	to := origin(u)
-	for _, raw := range []string{s.launcher.Site.FHIRURL, hub, s.launcher.Site.HubURL} {
+	for _, raw := range []string{s.launcher.Site.FHIRURL, hub, topic, s.launcher.Site.HubURL} {
 		if raw != "" && originOf(raw) == to {
 			return true
 		}

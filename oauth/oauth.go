@@ -40,6 +40,10 @@ type Site struct {
 	// HubURL is the hub that the configuration names, "" if none. Its origin
 	// gets the token beside the origins of FHIRURL and of the granted hub.
 	HubURL string
+	// Names2019 reads a token response of a draft of FHIRcast up to May 2019,
+	// where `cast-hub` is hub.url, `cast-session` hub.topic, and a topic may be
+	// an address: its origin then gets the token too.
+	Names2019 bool
 	// LoopbackHTTP accepts http for loopback IP literals. For developers only.
 	LoopbackHTTP bool
 }

@@ -76,13 +76,15 @@ func (l *Launcher) session(w *web, ends saved) *Session {
 //
 // Any other trouble of the refresh (no network yet) is not an error: the
 // session is returned with its stored Grant, its requests fail for now, and Run
-// tries on.
+// tries on. A sign-in of the same Launcher that is finished meanwhile is newer:
+// what was stored before it is not gone on with, and Resume returns an error.
 func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
 	w := newWeb(l.Site, l.HTTP)
 	s := l.session(w, saved{})
+	before := s.vault.owner.Load()
 	had, err := s.vault.load(ctx, laterSave, l.Site)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -92,7 +94,9 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	}
 	s.ends = saved{Issuer: had.Issuer, Token: had.Token, Revoke: had.Revoke, ClientID: had.ClientID}
 	s.refresh = NewSecret(had.Refresh)
-	s.vault.owner.Store(s)
+	if !s.vault.inherit(before, s, had) {
+		return nil, superseded()
+	}
 	s.grant = Grant{
 		HubTopic: NewSecret(had.HubTopic), Scopes: had.Scopes, ScopesSaid: had.Said,
 		Requested: slices.Clone(l.Site.Scopes),

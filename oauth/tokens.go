@@ -66,7 +66,7 @@ func (w *web) tokens(ctx context.Context, doing, endpoint string, form url.Value
 	if err != nil {
 		return nil, err
 	}
-	a, err := parseTokens(r)
+	a, err := parseTokens(r, w.site.Names2019)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (w *web) tokens(ctx context.Context, doing, endpoint string, form url.Value
 
 // parseTokens reads by content, whatever the Content-Type. Its errors hold
 // nothing of the body.
-func parseTokens(r *reply) (*tokenAnswer, error) {
+func parseTokens(r *reply, names2019 bool) (*tokenAnswer, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(r.body, &m); err != nil || m == nil {
 		if r.status == http.StatusOK && r.looksHTML() {
@@ -90,6 +90,9 @@ func parseTokens(r *reply) (*tokenAnswer, error) {
 			e.code = knownCode(text(code))
 		}
 		return nil, e
+	}
+	if names2019 {
+		rename2019(m)
 	}
 	a := &tokenAnswer{
 		access: text(m["access_token"]), refresh: text(m["refresh_token"]), id: text(m["id_token"]),

@@ -11,7 +11,7 @@ import (
 )
 
 func parse(body string) (*tokenAnswer, error) {
-	return parseTokens(&reply{status: 200, header: http.Header{}, body: []byte(body)})
+	return parseTokens(&reply{status: 200, header: http.Header{}, body: []byte(body)}, false)
 }
 
 func TestExpiresIn(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTokenErrors(t *testing.T) {
 		{"no object", 200, `"secret-of-mine"`, "", "in a few minutes"},
 		{"redirected", 307, ``, "", "in a few minutes"},
 	} {
-		_, err := parseTokens(&reply{status: c.status, header: http.Header{}, body: []byte(c.body)})
+		_, err := parseTokens(&reply{status: c.status, header: http.Header{}, body: []byte(c.body)}, false)
 		if err == nil {
 			t.Errorf("%s: accepted", c.name)
 			continue

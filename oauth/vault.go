@@ -84,6 +84,18 @@ func (v *vault) save(ctx context.Context, limit time.Duration, s *Session) error
 	})
 }
 
+// inherit makes s, which goes on with what was read, the session that changes
+// the store, unless what was read is older than what another has to store:
+// before was the owner when the reading began.
+func (v *vault) inherit(before, s *Session, read saved) bool {
+	if before != nil {
+		if now, over := before.snapshot(); !over && now.Refresh != read.Refresh {
+			return false
+		}
+	}
+	return v.owner.CompareAndSwap(before, s)
+}
+
 // wipe deletes what s saved.
 func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error {
 	return v.do(ctx, limit, func(ctx context.Context) error {
