@@ -179,6 +179,7 @@ func (env *envelope) eventMember(s *scanner, name []byte) error {
 		var event string
 		event, ok = text(v)
 		env.Name = Name(event)
+		env.name = span{s.at - len(v), s.at}
 	case "context":
 		ok = false
 	case "context.versionId", "versionId": // the table of 3.0.0 says versionId, its examples and pages the other

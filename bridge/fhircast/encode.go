@@ -108,13 +108,27 @@ var catalogue = map[string]spec{
 	"DiagnosticReport": {required: []string{"report", "patient"}, optional: []string{"study", "encounter"}},
 }
 
-// Encode is the event as we may send it to a hub: what version 3.0.0 demands of a sender is checked first, and the
-// error says what is missing without repeating any of it (FHIRcast 3.0.0, 2.3 and 3; requirement groups FC-EVT, FC-PRF).
-func Encode(e *Event) ([]byte, error) {
+// Encode is the event as we may send it to a hub of version 3.0.0: see [Dialect.Encode].
+func Encode(e *Event) ([]byte, error) { return Dialect{}.Encode(e) }
+
+// Encode is the event as we may send it to the hub. What version 3.0.0 demands of a sender is checked first, and the
+// error says what is missing without repeating any of it (FHIRcast 3.0.0, 2.3 and 3; requirement groups FC-EVT, FC-PRF,
+// FC-CS). Then it is written with the names of the dialect. The result may be shared: do not change it.
+func (d Dialect) Encode(e *Event) ([]byte, error) {
 	if err := check(e); err != nil {
 		return nil, fmt.Errorf("event not fit to be sent: %w", err)
 	}
-	return e.raw, nil
+	return e.named(d.spell(e.Name)), nil
+}
+
+// named is the message with its event called so.
+func (e *Event) named(name string) []byte {
+	if name == string(e.Name) {
+		return e.raw
+	}
+	out := append(make([]byte, 0, len(e.raw)+len(name)), e.raw[:e.name.from]...)
+	out, _ = jsontext.AppendQuote(out, name)
+	return append(out, e.raw[e.name.to:]...)
 }
 
 func check(e *Event) error {

@@ -23,9 +23,9 @@ type Event struct {
 	Version      string // context.versionId, "" when the hub does not share content
 	PriorVersion string // context.priorVersionId
 
-	raw   []byte // the message on one line; Context points into it
-	topic span   // where raw holds the topic, quotes included
-	mark  bool   // raw has a member "castray" of its own, which is ours to write
+	raw         []byte // the message on one line; Context points into it
+	topic, name span   // where raw holds them, quotes included
+	mark        bool   // raw has a member "castray" of its own, which is ours to write
 }
 
 type span struct{ from, to int }
