@@ -99,6 +99,7 @@ type app struct {
 	at      time.Time
 	since   time.Time
 	paused  bool
+	leaves  bool // it asked for nothing any more, and is to show no patient
 	lost    bool // gone while its process lives; the row stays
 	inWork  int  // requests in flight
 

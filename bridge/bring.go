@@ -59,7 +59,7 @@ func (c *core) preview(how manner) {
 	}
 	show := c.session.Preview
 	c.session.Preview = nil
-	c.emit(reply{func() { show(ids) }})
+	c.emit(preview{show, ids})
 }
 
 func (c *core) previews() bool { return c.session != nil && c.session.Preview != nil }
@@ -70,7 +70,7 @@ func (c *core) waits() bool { return c.held() || c.previews() }
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, how manner) bool {
 	if a.lost || a.paused || !a.asksAny() {
-		return false
+		return a.leaves && !a.lost && !a.paused
 	}
 	if !how.force && !c.clearedByUser.IsZero() && a.expects().empty() {
 		return false // until the next change or a re-sync
@@ -84,6 +84,9 @@ func (c *core) bring(a *app, r *round, how manner) {
 		return
 	}
 	switch {
+	case a.leaves:
+		a.leaves = false
+		c.tellClear(a, protocol.ReasonUnknown, r)
 	case !c.desk.known:
 		c.tellClear(a, protocol.ReasonUnknown, r)
 	case c.desk.event == nil && a.expects().empty():

@@ -107,6 +107,12 @@ func (d *deskTest) deliver(e *fhircast.Event) func() int {
 	return func() int { mu.Lock(); defer mu.Unlock(); return status }
 }
 
+// afterAll waits until all deadlines are over.
+func (d *deskTest) afterAll() {
+	time.Sleep(40 * time.Second)
+	synctest.Wait()
+}
+
 func (d *deskTest) wantAnswer(what string, got func() int, want int) {
 	d.Helper()
 	synctest.Wait()

@@ -14,10 +14,18 @@ type answer struct {
 
 func (e answer) do(*Relay) { e.delivery.Answer(e.status) }
 
-// reply calls back somebody who waits. The callback must not block.
+// reply calls back somebody who waits, once the View shows what came of it. The callback must not block.
 type reply struct{ call func() }
 
 func (e reply) do(*Relay) { e.call() }
+
+// preview shows what the first context of a session changes, before the apps are told.
+type preview struct {
+	show func(apps []string)
+	apps []string
+}
+
+func (e preview) do(*Relay) { e.show(e.apps) }
 
 // signal tells the agent what the hub wants of the whole session.
 type signal struct{ name fhircast.Name }

@@ -47,7 +47,8 @@ func (c *core) contextFor(a *app) *protocol.ContextResult {
 	return result
 }
 
-// wish changes what an app asks for.
+// wish changes what an app asks for. One that asks for no anchor any more would keep what it shows, and nobody would tell
+// it when that is not current: it is told to show no patient.
 type wish struct {
 	app    string
 	events []fhircast.Name
@@ -56,7 +57,9 @@ type wish struct {
 
 func (in wish) apply(c *core) {
 	if a := c.app(in.app); a != nil {
+		followed := a.asksAny()
 		a.Events = in.events
+		a.leaves = !a.asksAny() && (a.leaves || followed && !a.expects().empty())
 		r := c.newRound(nil, true)
 		c.bring(a, r, manner{replay: true})
 		c.conclude(r, true)

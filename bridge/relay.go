@@ -99,14 +99,22 @@ func (r *Relay) Run(ctx context.Context) error {
 
 func (r *Relay) apply(in input) {
 	before := r.core.verdict
-	for _, e := range r.core.step(time.Now(), in) {
-		e.do(r)
+	effects := r.core.step(time.Now(), in)
+	for _, e := range effects {
+		if _, waits := e.(reply); !waits {
+			e.do(r)
+		}
 	}
 	if after := r.core.verdict; after != before {
 		r.cfg.Log.Info("desk", "was", string(before), "is", string(after), "because", fmt.Sprintf("%T", in))
 	}
 	v := r.core.view()
 	r.view.Store(v)
+	for _, e := range effects { // who gets a reply sees the View that follows from what was asked
+		if answer, waits := e.(reply); waits {
+			answer.do(r)
+		}
+	}
 	if r.cfg.Changed != nil {
 		r.cfg.Changed(v)
 	}

@@ -60,7 +60,9 @@ func (c *core) conclude(r *round, due bool) {
 	}
 }
 
+// drop lets go of the event too: the timer of the answer holds the round for a while, and under a storm those are many.
 func (c *core) drop(r *round) {
+	r.event = nil
 	c.rounds = slices.DeleteFunc(c.rounds, func(other *round) bool { return other == r })
 }
 
