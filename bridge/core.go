@@ -57,6 +57,8 @@ type core struct {
 	gen       int // numbers what was asked of a hub, so that late answers are dropped
 	sub       int // the confirmed subscription's number, 0 = none
 	confirmed time.Time
+	missing   []fhircast.Name // asked for and not granted by the hub
+	grantedAt time.Time
 	desk      desk
 	reading   reading
 	offered   offer

@@ -83,7 +83,15 @@ type subscribed struct {
 }
 
 func (in subscribed) apply(c *core) {
-	if c.session == nil || in.n == c.sub { // the second says only that the hub grants something else now
+	if c.session == nil {
+		return
+	}
+	was := c.missing
+	c.granted(in.granted)
+	if in.n == c.sub { // it says only that the hub grants something else now
+		if slices.ContainsFunc(was, func(n fhircast.Name) bool { return n.Changes() && !n.In(c.missing) }) {
+			c.doubt() // until now it may have happened unheard
+		}
 		return
 	}
 	reconnect := c.lastUser != "" && c.lastUser == c.session.User

@@ -15,6 +15,9 @@ const (
 	problemCleared     = "cleared_by_user"
 	problemUnknown     = "context_unknown"
 	problemSyncError   = "sync_error"
+	// The hub grants fewer events than we asked for; and, about an app, one that this app asked for by name.
+	problemNotGranted    = "events_not_granted"
+	problemAppNotGranted = "app_event_not_granted"
 )
 
 // A Problem is something a person can act on, as a code. App is the id and Name the name of the app that it is about.
@@ -57,6 +60,7 @@ func (c *core) view() *View {
 	if c.isUnknown() {
 		v.Problems = append(v.Problems, Problem{Code: problemUnknown, Since: cmp.Or(c.unknownSince, c.confirmed)})
 	}
+	v.Problems = append(v.Problems, c.notGranted()...)
 	if since, ok := c.clearedProblem(); ok {
 		v.Problems = append(v.Problems, Problem{Code: problemCleared, Since: since})
 	}
@@ -141,6 +145,8 @@ func (c *core) worst() protocol.Phase {
 			attention = true
 		case a.outcome == protocol.OutcomePending:
 			attention = attention || c.now.Sub(a.at) >= c.cfg.AnswerWithin
+		case c.misses(a):
+			attention = true // it is where we were told to bring it, and the hub may be elsewhere
 		case a.outcome == protocol.OutcomeSent:
 			unconfirmed = true
 		case !a.agrees(c.desk.what):
