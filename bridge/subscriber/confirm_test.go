@@ -164,7 +164,7 @@ func TestWhereTheSocketIs(t *testing.T) {
 		{"in a header", "", good, 202, ""},
 		{"in both, the body wins", `{"hub.channel.endpoint":"` + good + `"}`, "wss://elsewhere.test/", 202, ""},
 		{"nowhere", "{}", "", 202, "subscribe: the hub named no socket"},
-		{"in a page of a captive portal", "<html>Please log in</html>", "", 200, "subscribe: the hub named no socket"},
+		{"in a page of a captive portal", "<html>Please log in</html>", "", 200, "subscribe: a web page answered in the hub's place"},
 		{"not encrypted", `{"hub.channel.endpoint":"ws://hub.example.test/ws"}`, "", 202, refusedWords},
 		{"on another host", `{"hub.channel.endpoint":"wss://hub.example.test.` + canary + `.test/ws"}`, "", 202, refusedWords},
 		{"behind a name", `{"hub.channel.endpoint":"wss://hub.example.test@` + canary + `.test/ws"}`, "", 202, refusedWords},

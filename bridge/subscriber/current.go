@@ -60,8 +60,11 @@ func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, boo
 	if err != nil {
 		return nil, true, clean(err, deadline)
 	}
-	if len(body) > relayLimit {
+	switch {
+	case len(body) > relayLimit:
 		return nil, true, errTooLarge
+	case isPage(body):
+		return nil, true, errPage
 	}
 	e, err := fhircast.DecodeContext(body, h.cfg.Topic, id, time.Now())
 	return e, true, err

@@ -26,11 +26,11 @@ func (o *owner) do(ctx context.Context, e effect) {
 	case update:
 		o.armLease()
 	case extend:
-		o.renewals = 0
+		o.unrenewed = 0
 		o.armLease()
 	case renewLater:
-		o.renewal.Reset(delay(o.renewals, o.why.reason, o.why.retryAfter, o.cfg.Rand()))
-		o.renewals++
+		o.renewal.Reset(delay(o.unrenewed, o.why.reason, o.why.retryAfter, o.cfg.Rand()))
+		o.unrenewed++
 	case dropComing:
 		o.dropComing()
 	case drop:
@@ -91,7 +91,7 @@ func (o *owner) announce() {
 	o.confirm.Stop()
 	o.subscriptions++
 	l.subscription, l.since = o.subscriptions, time.Now()
-	o.renewals = 0
+	o.unrenewed = 0
 	o.armLease()
 	o.armSilence()
 	o.trouble.Store(nil)
@@ -130,6 +130,7 @@ func (o *owner) drop() {
 	}
 	o.live = nil
 	o.stopAlarms()
+	o.hub.signed.CloseIdleConnections() // they may be as dead as the socket, and each would cost a request its 10 s
 	if time.Since(l.since) >= healthy {
 		o.attempt = 0
 	}

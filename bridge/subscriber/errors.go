@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +25,11 @@ var ErrDenied = errors.New("the hub denies the subscription")
 var errEndpoint = errors.New("the hub names a socket that is not wss on its own host")
 
 var errNoEndpoint = errors.New("the hub named no socket")
+
+// errPage: what answers in a hub's place before a guest network or a filtering proxy lets us through.
+var errPage = errors.New("a web page answered in the hub's place")
+
+var errFrameTime = fmt.Errorf("a frame of the hub's took longer than %v", frameTime)
 
 // A StatusError is a hub's refusal. Its text holds nothing that the hub wrote.
 type StatusError struct {
@@ -51,10 +58,23 @@ func clean(err error, deadline string) error {
 	}
 	var status *StatusError
 	var line *lineError
-	if errors.As(err, &status) || errors.As(err, &line) || errors.Is(err, errEndpoint) || errors.Is(err, errNoEndpoint) {
+	var proxy *proxyError
+	if errors.As(err, &status) || errors.As(err, &line) || errors.As(err, &proxy) || ours(err) {
 		return err
 	}
+	if strings.EqualFold(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
+		return &proxyError{http.StatusProxyAuthRequired} // how net/http says it, of a client that has no better words
+	}
 	return &lineError{words: words(err, deadline), cause: err}
+}
+
+func ours(err error) bool {
+	for _, e := range []error{errEndpoint, errNoEndpoint, errPage, errTooLarge, errProxyAddress, errFrameTime} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func words(err error, deadline string) string {
@@ -70,13 +90,21 @@ func words(err error, deadline string) string {
 		closed   *websocket.CloseError
 		system   syscall.Errno
 	)
+	whose := "the hub"
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		whose = "the proxy"
+	}
 	switch {
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return whose + "'s name could not be looked up: no name server answers"
+	case errors.As(err, &dns):
+		return whose + "'s name is not known here"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return deadline
 	case errors.Is(err, context.Canceled):
 		return "given up"
-	case errors.As(err, &dns):
-		return "the hub's name is not known here"
+	case whose == "the proxy":
+		return "the proxy cannot be reached"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the hub's certificate has expired or is not valid yet"
 	case errors.As(err, &hostname):
@@ -85,7 +113,7 @@ func words(err error, deadline string) string {
 		return "the hub's certificate is from an authority that this computer does not trust"
 	case errors.As(err, &invalid):
 		return "the hub's certificate is not valid"
-	case errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &op) && op.Op == "remote error", strings.HasPrefix(err.Error(), "tls: "):
 		return "the hub does not speak TLS with us"
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		return fmt.Sprintf("the hub closed the socket (%d)", closed.Code)
@@ -114,6 +142,10 @@ func causeOf(err error) cause {
 		if status.Status == 401 || status.Status == 403 {
 			c.reason = forbidden
 		}
+	}
+	var proxy *proxyError
+	if errors.As(err, &proxy) && proxy.status == http.StatusProxyAuthRequired {
+		c.reason = forbidden // wrong passwords lock accounts
 	}
 	return c
 }

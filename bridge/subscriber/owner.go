@@ -37,7 +37,7 @@ type owner struct {
 	next, confirm, silence, renewal, lease alarm
 
 	attempt   int       // tries since the last healthy subscription
-	renewals  int       // tries to renew in a row
+	unrenewed int       // tries to renew in a row
 	refusals  int       // of 401 and 403 in a row
 	notBefore time.Time // as the hub asked
 	deniedAt  time.Time
@@ -106,6 +106,8 @@ func (o *owner) run(ctx context.Context) error {
 		case <-o.silence.C:
 			o.quiet(ctx)
 		case <-o.renewal.C:
+			o.apply(ctx, renewDue)
+		case <-o.renewals:
 			o.apply(ctx, renewDue)
 		case <-o.lease.C:
 			o.why = cause{reason: local, words: "the lease could not be renewed"}

@@ -8,9 +8,13 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
 )
+
+// publishLimit is for both posts of an event: the person who asked for another patient is waiting.
+const publishLimit = 15 * time.Second
 
 // A route is how this hub wants to be sent events, where hubs differ: the text of the specification says the hub's own
 // address and JSON, older examples the topic's address, newer ones FHIR's media type.
@@ -56,7 +60,7 @@ var (
 // surely did not reach the hub: because it is not fit to be sent, there is no subscription, or the request failed
 // before its last byte was out. The event is posted once; only after an answer that proves that it was not taken (404,
 // 405, 415) it is posted once more, with the same id, the way other hubs want it (safety rule S12). Nothing waits for a
-// subscription. Without a deadline of ctx it takes 10 s at most for each of both.
+// subscription. It takes 10 s at most, 15 s where it is posted twice.
 func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, err error) {
 	if c.fault != nil {
 		return 0, &publishError{c.fault, true}
@@ -70,6 +74,8 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	case !c.State().Subscribed():
 		return 0, &publishError{errNotSubscribed, true}
 	}
+	ctx, cancel := context.WithTimeout(ctx, publishLimit)
+	defer cancel()
 	c.hub.mu.Lock()
 	to := c.hub.publishTo
 	c.hub.mu.Unlock()
@@ -119,7 +125,10 @@ func (h *requests) postEvent(ctx context.Context, to route, body []byte) (int, e
 		return 0, &publishError{clean(err, fmt.Sprintf("no answer within %v", requestLimit)), !out.Load()}
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, answerLimit) // so that the connection can be used again
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, answerLimit)) // all of it, so that the connection can be used again
+	if resp.StatusCode/100 == 2 && isPage(text) {
+		return 0, &publishError{errPage, false}
+	}
 	return resp.StatusCode, nil
 }
 

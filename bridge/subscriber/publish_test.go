@@ -223,7 +223,7 @@ func TestContext(t *testing.T) {
 		{"404 where it is denied", `{"getCurrentSupport":false,"capabilities":{"supportsGetCurrentContext":false}}`, 404, "x", "", false, ""},
 		{"403", "", 403, canary, "", true, "read the current context: the hub answered 403"},
 		{"500", "", 500, canary, "", true, "read the current context: the hub answered 500"},
-		{"a page", "", 200, "<html>" + canary, "", true, "read the current context: frame refused: it is not a JSON object in UTF-8 without duplicate names"},
+		{"a page", "", 200, "<html>" + canary, "", true, "read the current context: a web page answered in the hub's place"},
 		{"nothing", "", 200, "", "", true, "read the current context: frame refused: it is not a JSON object in UTF-8 without duplicate names"},
 		{"too much", "", 200, `{"context.type":"","context":[],"x":"` + strings.Repeat("x", 4<<20) + `"}`, "", true, "read the current context: it is larger than 4 MiB"},
 	} {

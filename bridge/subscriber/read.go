@@ -16,6 +16,9 @@ const (
 	frameLimit = 32 << 20 // of a frame that is read at all, for its id
 	smallFrame = 16 << 10
 	keepFrame  = 256 << 10 // a read buffer larger than this is given back after a frame that did not need it
+
+	frameLife = 1 << 10         // so many bytes of a frame are a sign of life; a drip of single ones is none
+	frameTime = 2 * time.Minute // for a whole frame: what comes after it waits, and we would not know
 )
 
 // A frame is what came: a message, or why it is none.
@@ -29,17 +32,11 @@ type frame struct {
 func (l *line) read(take func(frame)) error {
 	defer close(l.unread)
 	l.ws.SetReadLimit(frameLimit)
-	l.ws.SetPongHandler(func(string) error { l.hear(); return nil })
-	l.ws.SetPingHandler(func(payload string) error {
-		l.hear()
-		select {
-		case l.pongs <- payload:
-		default: // the writer still has one to answer
-		}
-		return nil
-	})
+	audible := &heardReader{l: l}
+	l.control(audible)
 	buf := make([]byte, 0, smallFrame)
 	for {
+		audible.r = nil
 		kind, r, err := l.ws.NextReader()
 		if err != nil {
 			if errors.Is(err, websocket.ErrReadLimit) {
@@ -49,7 +46,7 @@ func (l *line) read(take func(frame)) error {
 			return l.end(err)
 		}
 		l.hear()
-		audible := heardReader{l, r}
+		audible.r, audible.began, audible.since = r, time.Now(), 0
 		if buf, err = fill(buf[:0], audible); err != nil {
 			return l.end(err)
 		}
@@ -103,16 +100,42 @@ func fill(buf []byte, r io.Reader) ([]byte, error) {
 	return buf, nil
 }
 
-// heardReader notes each part of a frame as life: a large one may take longer than a dead line is given.
-type heardReader struct {
-	l *line
-	r io.Reader
+// control says what to do with pings and pongs. Outside of frames they are life.
+func (l *line) control(within *heardReader) {
+	heard := func() {
+		if within.r == nil {
+			l.hear()
+		}
+	}
+	l.ws.SetPongHandler(func(string) error { heard(); return nil })
+	l.ws.SetPingHandler(func(payload string) error {
+		heard()
+		select {
+		case l.pongs <- payload:
+		default: // the writer still has one to answer
+		}
+		return nil
+	})
 }
 
-func (h heardReader) Read(p []byte) (int, error) {
+// heardReader notes the parts of a frame as life: a large one may take longer than a dead line is given, but not for
+// ever. Until the frame is whole nothing else is life: pings are also answered in the middle of a frame that has stalled,
+// and what comes after it waits.
+type heardReader struct {
+	l     *line
+	r     io.Reader // of the frame that is under way, nil between frames
+	began time.Time
+	since int // bytes since the last sign of life
+}
+
+func (h *heardReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
-	if n > 0 {
+	if h.since += n; h.since >= frameLife {
+		h.since = 0
 		h.l.hear()
+	}
+	if err == nil && time.Since(h.began) > frameTime {
+		err = errFrameTime
 	}
 	return n, err
 }

@@ -1,6 +1,7 @@
 package subscriber
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,10 +45,8 @@ func newRequests(cfg Config) (*requests, error) {
 	case cfg.Handler == nil:
 		return nil, errors.New("subscribe: no handler")
 	}
-	plain := &http.Transport{TLSClientConfig: cfg.TLS.Clone(), DialContext: cfg.Dial, TLSHandshakeTimeout: requestLimit, IdleConnTimeout: time.Minute}
-	if cfg.Dial == nil {
-		plain.Proxy = http.ProxyFromEnvironment
-	}
+	plain := &http.Transport{TLSClientConfig: tlsOver(cfg.TLS), DialContext: cfg.Dial, TLSHandshakeTimeout: tlsLimit,
+		IdleConnTimeout: time.Minute, Proxy: cfg.proxyFor, OnProxyConnectResponse: proxyAnswer}
 	h := &requests{cfg: cfg, url: u, plain: sameOrigin(&http.Client{Transport: plain})}
 	h.signed = h.plain
 	if cfg.HTTP != nil {
@@ -150,10 +149,18 @@ func (h *requests) postForm(ctx context.Context, form url.Values, limit time.Dur
 	default:
 		return "", refusal(resp)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", clean(err, deadline)
+	case isPage(body):
+		return "", errPage
 	}
 	return socketIn(body, resp.Header), nil
+}
+
+// isPage tells whether an answer is a web page, by what it holds: its content type is no proof of anything.
+func isPage(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))), []byte("<"))
 }
 
 // socketIn reads the body whatever its content type says; the ballot of February 2020 had a header instead.

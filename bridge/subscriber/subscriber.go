@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,15 @@ type Config struct {
 	Events []fhircast.Name // what to ask for; SyncError is always added, heartbeat where the hub knows it
 	Name   string          // subscriber.name, shown to others in a SyncError
 
-	// HTTP makes the requests and signs them for the hub; nil makes them unsigned, over TLS and Dial.
+	// HTTP makes the requests and signs them for the hub; nil makes them unsigned, over TLS, Dial and Proxy.
 	HTTP *http.Client
-	// TLS and Dial are for the socket and for what is asked unsigned. Nil is the system's; a proxy is then taken from
-	// the environment.
-	TLS  *tls.Config
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS, Dial and Proxy are for the socket and for what is asked unsigned; nil is the system's. TLS is never below 1.2.
+	// Dial connects to the hub or, where there is one, to the proxy. Proxy names the proxy for a request (http, https or
+	// socks5; nil is none); it is asked about a socket's host, not about its address. A nil Proxy is the environment's,
+	// and none where Dial is set.
+	TLS   *tls.Config
+	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	Proxy func(*http.Request) (*url.URL, error)
 
 	Lease   time.Duration // what to wish for; 0 leaves it to the hub
 	Handler Handler
@@ -59,6 +63,7 @@ type Client struct {
 
 	subscriptions int         // how many were confirmed; of Run's goroutine
 	reconnects    chan string // at most one waits: newest wins
+	renewals      chan struct{}
 	state         atomic.Uint32
 	trouble       atomic.Pointer[string]
 }
@@ -71,7 +76,7 @@ func New(cfg Config) *Client {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Float64
 	}
-	c := &Client{cfg: cfg, reconnects: make(chan string, 1)}
+	c := &Client{cfg: cfg, reconnects: make(chan string, 1), renewals: make(chan struct{}, 1)}
 	c.hub, c.fault = newRequests(cfg)
 	return c
 }
@@ -101,6 +106,15 @@ func (c *Client) Reconnect(why string) {
 		case <-c.reconnects:
 		default:
 		}
+	}
+}
+
+// Renew renews the lease now, if there is one: a lease ends with the token it was asked for with, so with a new token it
+// can be longer (FHIRcast 3.0.0, 2.4.1). It does nothing while there is no subscription, or a renewal is under way.
+func (c *Client) Renew() {
+	select {
+	case c.renewals <- struct{}{}:
+	default: // one waits already
 	}
 }
 

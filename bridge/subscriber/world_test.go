@@ -52,6 +52,7 @@ type world struct {
 	onEvent       http.HandlerFunc
 	onContext     http.HandlerFunc
 	onWellKnown   http.HandlerFunc
+	onConnect     http.HandlerFunc // of a proxy
 	onDelivery    func(d *fhircast.Delivery)
 
 	mu       sync.Mutex
@@ -178,6 +179,8 @@ func (w *world) State(s State) {
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.Method == http.MethodConnect:
+		w.onConnect(rw, r)
 	case websocket.IsWebSocketUpgrade(r):
 		w.socket(rw, r)
 	case strings.HasPrefix(r.URL.Path, "/fc/.well-known/"):
