@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +48,7 @@ type Agent struct {
 	done  chan struct{}
 	keys  protocol.Keys
 	quit  func() // ends Run
+	run   string // a word that no other run has, for subscriber.name
 	asked chan struct{}
 	wait  sync.WaitGroup
 
@@ -87,6 +90,7 @@ func New(cfg Config) *Agent {
 	}
 	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
 		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int)}
+	a.run = strings.ToLower(rand.Text()[:6])
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
 		AnswerWithin: cfg.Settings.Local.AnswerWithin,

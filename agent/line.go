@@ -58,7 +58,7 @@ func (a *Agent) connect(s seat) {
 	a.solved(problemDenied, problemRefused, problemNoSession)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
 	l := &line{cancel: cancel, ended: make(chan struct{})}
-	name := s.hub.SubscriberName(a.cfg.Host, userName())
+	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
 		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name,
 		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},

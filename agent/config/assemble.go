@@ -109,28 +109,49 @@ type scope struct {
 	element *element
 }
 
-// get finds the strongest setting of a key. What a [site.hub] does not say, or a stronger source says of [hub], comes
-// from [hub]: a policy about the hub holds at every site.
+// get finds the strongest setting of a key: what somebody wrote, else what the preset of that hub says, else the default.
 func (s scope) get(path string) setting {
+	if given, ok := s.given(path); ok {
+		return given
+	}
 	k := s.b.index.keys[path]
+	if p := s.preset(path); p != nil {
+		if says, ok := p.setting(k); ok {
+			return says
+		}
+	}
 	def, err := k.parse(k.def)
 	if err != nil {
 		panic("config: the default of " + path + " is none: " + err.Error())
 	}
-	found := setting{value: def, from: "default"}
+	return setting{value: def, from: "default"}
+}
+
+// given is what somebody wrote. What a [site.hub] does not say, or a stronger source says of [hub], comes from [hub]: a
+// policy about the hub holds at every site.
+func (s scope) given(path string) (setting, bool) {
 	if s.element == nil {
-		if given, ok := s.b.settings[path]; ok {
-			return given
-		}
-		return found
+		given, ok := s.b.settings[path]
+		return given, ok
 	}
+	var found setting
+	any := false
 	if below, ok := strings.CutPrefix(path, subHub+"."); ok && below != "url" && below != "topic" && below != "token_file" {
-		found = scope{b: s.b}.get("hub." + below)
+		found, any = s.b.settings["hub."+below]
 	}
 	if given, ok := s.element.settings[path]; ok && given.level >= found.level {
-		return given
+		return given, true
 	}
-	return found
+	return found, any
+}
+
+// preset is the one that holds for a key of [hub] or [site.hub], nil if none does.
+func (s scope) preset(path string) *preset {
+	at := path[:strings.LastIndexByte(path, '.')]
+	if at != "hub" && at != subHub || path == at+".preset" {
+		return nil
+	}
+	return findPreset(s.text(at + ".preset"))
 }
 
 func (s scope) value(path string) any   { return s.get(path).value }
@@ -142,8 +163,11 @@ func (s scope) texts(path string) []string {
 // where is the place to complain about a key: its own, or that of the [[site]] that lacks it.
 func (s scope) where(path string) string {
 	from := s.get(path).from
-	if from == "default" && s.element != nil {
+	switch {
+	case from == "default" && s.element != nil:
 		return s.element.from
+	case from == fromPreset:
+		return s.get(path[:strings.LastIndexByte(path, '.')] + ".preset").from
 	}
 	return from
 }
@@ -179,8 +203,10 @@ func (b *builder) hub(s scope, at string) Hub {
 		Name:      s.text(at + "name"),
 		Events:    s.names(at + "events"),
 		Send:      s.names(at + "send"),
+		Quirks:    append([]string(nil), s.texts(at+"quirks")...),
 		Test:      s.value(at + "test").(bool),
 	}
+	b.checkPreset(s, at, h)
 	if h.URL != "" {
 		b.verify(s, at+"url", checkURL(h.URL, h.Test))
 	}

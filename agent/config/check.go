@@ -36,8 +36,8 @@ func checkTopic(v any) error {
 // checkName takes subscriber.name with its two placeholders.
 func checkName(v any) error {
 	s := v.(string)
-	if strings.ContainsAny(fill(s, "", ""), "{}") {
-		return errors.New("only {host} and {user} are filled in")
+	if strings.ContainsAny(fill(s, "", "", ""), "{}") {
+		return errors.New("only {host}, {user} and {run} are filled in")
 	}
 	return checkLabel(v)
 }
@@ -66,6 +66,19 @@ func checkEvents(v any) error {
 func known(n fhircast.Name) bool {
 	return n.Resource() != "" || strings.Contains(string(n), ".") ||
 		n.In([]fhircast.Name{fhircast.HomeOpen, fhircast.SyncError, fhircast.UserLogout, fhircast.UserHibernate, fhircast.Heartbeat})
+}
+
+// checkQuirks takes names of quirks, and of versions at most one.
+func checkQuirks(v any) error {
+	for i, entry := range v.([]string) {
+		if !slices.ContainsFunc(fhircast.Quirks(), func(q fhircast.Quirk) bool { return q.Name == entry }) {
+			return fmt.Errorf("entry %d is no quirk; docs/configuration.md lists them", i+1)
+		}
+		if _, err := (fhircast.Dialect{}).With(v.([]string)[:i+1]); err != nil {
+			return fmt.Errorf("entry %d names a second version; a hub has one", i+1)
+		}
+	}
+	return nil
 }
 
 // checkScopes takes words as a scope parameter can carry them (RFC 6749, 3.3).

@@ -50,14 +50,26 @@ type Hub struct {
 	Name      string // with placeholders; see SubscriberName
 	Events    []fhircast.Name
 	Send      []fhircast.Name
-	Test      bool // views say TEST
+	Quirks    []string // known to fhircast.Quirks; see Dialect
+	Test      bool     // views say TEST
 }
 
-// SubscriberName is Name with {host} and {user} filled in, for subscriber.name (FHIRcast 3.0.0, 2.4.1).
-func (h Hub) SubscriberName(host, user string) string { return fill(h.Name, host, user) }
+// Dialect is what the configuration alone says of how the hub speaks: for what has to be known before the hub is asked
+// about itself.
+func (h Hub) Dialect() fhircast.Dialect {
+	d, err := fhircast.Dialect{}.With(h.Quirks)
+	if err != nil {
+		return fhircast.Dialect{} // not of a Config that was loaded
+	}
+	return d
+}
 
-func fill(name, host, user string) string {
-	return strings.NewReplacer("{host}", host, "{user}", user).Replace(name)
+// SubscriberName is Name with {host}, {user} and {run} filled in, for subscriber.name (FHIRcast 3.0.0, 2.4.1). Run is a
+// word that no other run of Castray has.
+func (h Hub) SubscriberName(host, user, run string) string { return fill(h.Name, host, user, run) }
+
+func fill(name, host, user, run string) string {
+	return strings.NewReplacer("{host}", host, "{user}", user, "{run}", run).Replace(name)
 }
 
 // Token reads TokenFile, "" if there is none. A file that others may read is refused. It reads anew each time, since an
@@ -70,7 +82,8 @@ func (h Hub) Token() (fhircast.Secret, error) {
 }
 
 // Scopes is what to ask for at a sign-in to the site: its own scopes, the reading of each event and of SyncError, and
-// the writing of what apps may send. `launch`, for an EHR launch, is left to the one who knows of the launch.
+// the writing of what apps may send; of a hub with one scope, that. `launch`, for an EHR launch, is left to the one who
+// knows of the launch.
 func Scopes(s Site) []string {
 	var asked []string
 	seen := map[string]bool{}
@@ -82,6 +95,10 @@ func Scopes(s Site) []string {
 	}
 	for _, scope := range s.Scopes {
 		add(scope)
+	}
+	if s.Hub.Dialect().OneScope {
+		add("fhircast")
+		return asked
 	}
 	for _, event := range s.Hub.Events {
 		if !event.Is(fhircast.SyncError) { // asked for below, with the right to send it

@@ -2,7 +2,7 @@
 //
 // One table names every key once: type, default, allowed words, help, and which sources may set it. Loading, the
 // reference in docs/configuration.md, the JSON schema and the starter file all come from that table. Sources, strongest
-// first: policy, flags, CASTRAY_<TABLE>_<KEY>, the user's file, the machine's file, defaults.
+// first: policy, flags, CASTRAY_<TABLE>_<KEY>, the user's file, the machine's file, the preset of a hub, defaults.
 //
 // A configuration that cannot be what its writer meant is refused as a whole: an unknown key, a wrong type, a file with
 // a topic in it that others may read. So is a rule that this version does not enforce yet; nobody shall believe that

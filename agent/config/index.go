@@ -45,6 +45,16 @@ func findTable(name string) *table {
 	return nil
 }
 
+// key finds a key of the table by its name alone; it is a mistake in our source if there is none.
+func (t *table) key(name string) *key {
+	for i := range t.keys {
+		if t.keys[i].name == name {
+			return &t.keys[i]
+		}
+	}
+	panic("config: [" + t.name + "] has no key " + name)
+}
+
 // variable is the name under which the environment sets a key.
 func variable(path string) string {
 	return "CASTRAY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))

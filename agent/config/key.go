@@ -58,6 +58,7 @@ type key struct {
 	sources sources
 	secret  bool // opens doors: only from a file that nobody else may read, and never shown
 	state   state
+	entries []string        // those a list may have, where its check says so and words would be too many; nil: any
 	also    []string        // values that are in force although the state says otherwise
 	check   func(any) error // what the kind does not say; nil: nothing
 

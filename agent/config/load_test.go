@@ -245,10 +245,10 @@ test = true
 	if token, err := c.Hub.Token(); err != nil || token.Reveal() != "t0ken.value~" {
 		t.Errorf("token %q, %v", token.Reveal(), err)
 	}
-	if got := c.Hub.SubscriberName("ws-17", "reader"); got != "reader at ws-17" {
+	if got := c.Hub.SubscriberName("ws-17", "reader", "x1"); got != "reader at ws-17" {
 		t.Errorf("subscriber name %q", got)
 	}
-	if got := c.Hub.SubscriberName("{user}", "r"); got != "r at {user}" {
+	if got := c.Hub.SubscriberName("{user}", "r", "x1"); got != "r at {user}" {
 		t.Errorf("what is filled in is not filled in again: %q", got)
 	}
 	if o := origin(t, c, "hub.topic"); o.Value != `"[secret]"` {

@@ -6,10 +6,11 @@ import "fmt"
 type Origin struct {
 	Key   string `json:"key"`   // "hub.url"; in a list of tables "site[0].fhir_url"
 	Value string `json:"value"` // as a file would say it; secrets show as "[secret]"
-	From  string `json:"from"`  // "FILE:LINE:COLUMN", "policy FILE:LINE:COLUMN", "CASTRAY_HUB_URL", "flag" or "default"
+	From  string `json:"from"`  // "FILE:LINE:COLUMN", "policy FILE:LINE:COLUMN", "CASTRAY_HUB_URL", "flag", "preset" or "default"
 }
 
-// Origins lists every key in the order of the reference; of a [site.hub] only what it sets itself.
+// Origins lists every key in the order of the reference; of a [site.hub] only what it, or a preset that
+// it names, sets itself.
 func (c *Config) Origins() []Origin { return append([]Origin(nil), c.origins...) }
 
 func (b *builder) listOrigins() {
@@ -39,7 +40,8 @@ func (b *builder) elementOrigins(t *table, j int) {
 	}
 	for _, k := range findTable("hub").keys {
 		path := subHub + "." + k.name
-		if _, ok := e.settings[path]; ok {
+		_, said := e.settings[path]
+		if said || e.settings[subHub+".preset"].value != nil && s.get(path).level == byPreset {
 			b.origin(fmt.Sprintf("site[%d].hub.%s", j, k.name), path, s.get(path))
 		}
 	}

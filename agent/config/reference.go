@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/castray/castray/bridge/fhircast"
 )
 
 // note is the help of a table, with what this version leaves out.
@@ -85,7 +87,8 @@ The strongest source that has a value, key by key:
 3. the environment: ` + "`CASTRAY_<TABLE>_<KEY>`" + `, such as ` + "`CASTRAY_LOG_LEVEL=debug`" + `; lists separated by commas; empty is not set
 4. the user's file
 5. the machine's file
-6. the default
+6. the [preset](#presets) of the hub
+7. the default
 
 Lists of tables (` + "`[[site]]`" + `, ` + "`[[app]]`" + `, ` + "`[[adapter]]`" + `) come whole from the strongest source that has any, so the sites of a policy are all the
 sites there are. Secrets and lists of tables never come from flags or the environment, secrets not from policy either.
@@ -142,6 +145,33 @@ func writeTable(w *bytes.Buffer, t *table) {
 		fmt.Fprintf(w, "| `%s` | %s | %s%s |\n", k.name, typeCell(k), k.note(), sourceNote(t, k))
 	}
 	w.WriteByte('\n')
+	if t.name == "hub" {
+		writeQuirks(w)
+		writePresets(w)
+	}
+}
+
+func writeQuirks(w *bytes.Buffer) {
+	w.WriteString("### Quirks\n\nA hub says its version in its discovery document, and Castray follows. A quirk is for a hub that says none, or the wrong one,\n" +
+		"or does something of its own. At most one of them may name a version.\n\n| quirk | |\n|---|---|\n")
+	for _, q := range fhircast.Quirks() {
+		fmt.Fprintf(w, "| `%s` | %s |\n", q.Name, q.Help)
+	}
+	w.WriteByte('\n')
+}
+
+func writePresets(w *bytes.Buffer) {
+	w.WriteString("### Presets\n\nWhat is written anywhere, in whatever source, goes before a preset; `castray config show --origin` says `preset` of the rest.\n\n")
+	for i := range presets {
+		p := &presets[i]
+		fmt.Fprintf(w, "`%s`: %s\n\n| key | value | |\n|---|---|---|\n", p.name, p.help)
+		for _, v := range p.values {
+			k := findTable("hub").key(v.key)
+			s, _ := p.setting(k)
+			fmt.Fprintf(w, "| `%s` | `%s` | %s |\n", v.key, k.toml(s.value), v.why)
+		}
+		w.WriteByte('\n')
+	}
 }
 
 func typeCell(k *key) string {

@@ -58,7 +58,7 @@ var refusals = []struct {
 	{"never answer", "[local]\nanswer_within = \"0s\"\n", "FILE:2:1: local.answer_within: want more than 0 and at most 900ms"},
 	{"port", "[local]\nwebsocket_port = 70000\n", "FILE:2:1: local.websocket_port: want a port, 0 to 65535"},
 	{"origin with a path", "[local]\norigins = [\"https://a.example.org/\"]\n", "FILE:2:1: local.origins: entry 1 is no origin; want https://host or https://host:port"},
-	{"placeholder", "[hub]\nname = \"{hots}\"\n", "FILE:2:1: hub.name: only {host} and {user} are filled in"},
+	{"placeholder", "[hub]\nname = \"{hots}\"\n", "FILE:2:1: hub.name: only {host}, {user} and {run} are filled in"},
 	{"line break in a name", "[hub]\nname = \"a\\nb\"\n", "FILE:2:1: hub.name: want one line of at most 200 bytes"},
 	{"language", "[ui]\nlanguage = \"en us\"\n", "FILE:2:1: ui.language: want a language, such as \"en\""},
 
@@ -92,10 +92,15 @@ var refusals = []struct {
 			"FILE:3:1: session.memory_only: anything but \"allow\" is not in this version; take it out, so that nobody relies on it"},
 	{"not built: asking about apps", "[local]\nunknown_apps = \"ask\"\n",
 		"FILE:2:1: local.unknown_apps: anything but \"allow\" or \"deny\" is not in this version; take it out, so that nobody relies on it"},
-	{"not built: webhook, preset, quirks, told once", oneSite + "hub.preset = \"ihe-ira\"\n[hub]\nchannel = \"webhook\"\nquirks = [\"x\"]\n",
-		"FILE:5:1: site.hub.preset: anything but \"\" is not in this version; take it out, so that nobody relies on it\n" +
-			"FILE:7:1: hub.channel: anything but \"websocket\" is not in this version; take it out, so that nobody relies on it\n" +
-			"FILE:8:1: hub.quirks: this is not in this version; take it out, so that nobody relies on it"},
+	{"not built: webhook, told once", oneSite + "[hub]\nchannel = \"webhook\"\n",
+		"FILE:6:1: hub.channel: anything but \"websocket\" is not in this version; take it out, so that nobody relies on it"},
+	{"a preset that there is not", oneSite + "[hub]\npreset = \"ihe\"\n", "FILE:6:1: hub.preset: want \"\" or \"ihe-ira\""},
+	{"a quirk that there is not", oneSite + "hub.quirks = [\"get-context\", \"open-sesame\"]\n",
+		"FILE:5:1: site.hub.quirks: entry 2 is no quirk; docs/configuration.md lists them"},
+	{"two versions", oneSite + "[hub]\nquirks = [\"version-stu2\", \"get-context\", \"version-2024\"]\n",
+		"FILE:6:1: hub.quirks: entry 3 names a second version; a hub has one"},
+	{"no name where one is needed", oneSite + "[hub]\npreset = \"ihe-ira\"\nname = \"\"\n",
+		"FILE:7:1: site.hub.name: preset \"ihe-ira\" needs a name that is not empty (RAD-146)"},
 	{"not built: confidential clients", oneSite + "auth = \"secret\"\n",
 		"FILE:5:1: site.auth: anything but \"public\" is not in this version; take it out, so that nobody relies on it"},
 	{"not built: redirect to a scheme", oneSite + "redirect = \"io.github.castray://callback\"\n",

@@ -52,6 +52,9 @@ func (k *key) schema() map[string]any {
 	if k.words != nil {
 		words["enum"] = k.words
 	}
+	if k.entries != nil {
+		words["enum"] = k.entries
+	}
 	switch k.kind {
 	case yesNo:
 		s["type"] = "boolean"

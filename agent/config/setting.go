@@ -12,6 +12,7 @@ type level int
 
 const (
 	byDefault level = iota
+	byPreset
 	byMachine
 	byUser
 	byEnv
