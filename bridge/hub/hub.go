@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -25,11 +26,16 @@ type Config struct {
 	Store Store
 	// Events are the names the hub knows (eventsSupported); nil means [Catalogue].
 	Events []fhircast.Name
+	// Rules say where the hub is stricter, or does more, than it has to.
+	Rules Rules
+	// Webhooks let subscribers of older versions be called back. The zero value offers none.
+	Webhooks Webhooks
 
 	Lease         time.Duration // given to those who do not ask, and the longest there is; 0 means 2 hours
 	ConnectWithin time.Duration // life of an endpoint until its socket comes; 0 means 60 s
-	MaxBody       int64         // bytes of a request, and so of an event; 0 means 4 MiB
-	Queue         int           // frames that wait for one socket, more than that cuts it off; 0 means 256
+	MaxBody       int64         // bytes of a request, and so of an event, 413 above; 0 means 4 MiB
+	MaxContent    int64         // bytes of the content of one open resource, 413 above; 0 means 16 MiB
+	Queue         int           // frames that wait for one subscriber, more than that cuts it off; 0 means 256
 	PerTopic      int           // subscriptions of one topic, 429 above; 0 means 64
 
 	Log *slog.Logger // nil discards
@@ -61,6 +67,7 @@ func refuse(status int, format string, args ...any) error {
 type Hub struct {
 	config Config
 	base   *url.URL
+	caller *http.Client // of webhooks, nil without them
 
 	sockets sync.WaitGroup
 
@@ -68,10 +75,12 @@ type Hub struct {
 	rooms     map[fhircast.Secret]*room
 	endpoints map[fhircast.Secret]*subscription
 	made      int // subscriptions so far
+	begun     int // topics that a subscriber named first
 	closed    bool
 }
 
-// Catalogue is the events that the standard names, but for content sharing (FHIRcast 3.0.0, 3).
+// Catalogue is the events that the standard names (FHIRcast 3.0.0, 3). Without one of [fhircast.Update] among its events
+// a hub shares no content.
 func Catalogue() []fhircast.Name {
 	names := []fhircast.Name{fhircast.HomeOpen, fhircast.UserLogout, fhircast.UserHibernate, fhircast.SyncError}
 	for _, resource := range []string{"Patient", "Encounter", "ImagingStudy", "DiagnosticReport"} {
@@ -79,7 +88,7 @@ func Catalogue() []fhircast.Name {
 			names = append(names, fhircast.Name(resource+"-"+string(verb)))
 		}
 	}
-	return names
+	return append(names, "DiagnosticReport-update", "DiagnosticReport-select")
 }
 
 // New is a hub without topics. It starts nothing.
@@ -105,9 +114,12 @@ func New(c Config) (*Hub, error) {
 	c.Lease = orDefault(c.Lease, 2*time.Hour)
 	c.ConnectWithin = orDefault(c.ConnectWithin, time.Minute)
 	c.MaxBody = orDefault(c.MaxBody, 4<<20)
+	c.MaxContent = orDefault(c.MaxContent, 16<<20)
+	c.Rules.Conflict = orDefault(c.Rules.Conflict, 409)
+	c.Rules.Unknown = orDefault(c.Rules.Unknown, 404)
 	c.Queue = orDefault(c.Queue, 256)
 	c.PerTopic = orDefault(c.PerTopic, 64)
-	return &Hub{config: c, base: base, rooms: map[fhircast.Secret]*room{}, endpoints: map[fhircast.Secret]*subscription{}}, nil
+	return &Hub{config: c, base: base, caller: newCaller(c.Webhooks.Client), rooms: map[fhircast.Secret]*room{}, endpoints: map[fhircast.Secret]*subscription{}}, nil
 }
 
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
@@ -143,14 +155,16 @@ func (h *Hub) EndTopic(ctx context.Context, topic fhircast.Secret, reason string
 	return nil
 }
 
-// Close ends all sockets with 1001, without a denial: the sessions are kept. It returns when their goroutines have
+// Close ends all sockets with 1001 and all webhooks, without a denial: the sessions are kept. It returns when their goroutines have
 // ended, which takes up to 10 s with a peer that does not answer. Afterwards requests are answered 503. Call it before
 // the HTTP server is closed, which does not know of sockets.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	h.closed = true
-	for _, s := range h.endpoints {
-		h.drop(s, ending{code: closeGoingAway})
+	for _, r := range h.rooms {
+		for _, s := range r.subscribers() {
+			h.drop(s, ending{code: closeGoingAway})
+		}
 	}
 	h.mu.Unlock()
 	h.sockets.Wait()
@@ -163,7 +177,7 @@ func (h *Hub) session(ctx context.Context, topic fhircast.Secret) (Session, *roo
 	}
 	s, err := h.config.Store.Load(ctx, topic)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Session{}, nil, refuse(404, "no such topic")
+		return Session{}, nil, refuse(h.config.Rules.Unknown, "no such topic")
 	}
 	if err != nil {
 		h.config.Log.Warn("session not readable", "error", err)
@@ -175,4 +189,38 @@ func (h *Hub) session(ctx context.Context, topic fhircast.Secret) (Session, *roo
 		h.rooms[topic] = r
 	}
 	return s, r, nil
+}
+
+// sessionFor is the session that somebody wants to subscribe to, begun for them where the rules say so.
+func (h *Hub) sessionFor(ctx context.Context, topic fhircast.Secret, grant Grant) (Session, *room, error) {
+	s, r, err := h.session(ctx, topic)
+	if e, ok := errors.AsType[*StatusError](err); ok && e.Status == h.config.Rules.Unknown && h.config.Rules.AnyTopic {
+		if err := h.begin(ctx, topic, grant); err != nil {
+			return Session{}, nil, err
+		}
+		s, r, err = h.session(ctx, topic)
+	}
+	if err != nil {
+		return Session{}, nil, err
+	}
+	return s, r, grant.mayUse(topic, s)
+}
+
+// mostBegun bounds the topics that subscribers may make up, which nothing ends but EndTopic.
+const mostBegun = 1000
+
+func (h *Hub) begin(ctx context.Context, topic fhircast.Secret, grant Grant) error {
+	s := Session{User: grant.User}
+	if err := grant.mayUse(topic, s); err != nil {
+		return err
+	}
+	if len(topic) > 200 || h.begun >= mostBegun {
+		return refuse(429, "the hub begins no session for this topic")
+	}
+	if err := h.config.Store.Save(ctx, topic, s); err != nil {
+		h.config.Log.Warn("session not saved", "error", err)
+		return refuse(503, "the session cannot be saved")
+	}
+	h.begun++
+	return nil
 }

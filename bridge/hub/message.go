@@ -41,7 +41,8 @@ func join(names []fhircast.Name) string {
 // configuration is the document of discovery (FHIRcast 3.0.0, 2.7).
 type configuration struct {
 	EventsSupported   []fhircast.Name `json:"eventsSupported"`
-	WebsocketSupport  bool            `json:"websocketSupport"` // deprecated, but a required field
+	WebsocketSupport  bool            `json:"websocketSupport"`         // deprecated, but a required field
+	WebhookSupport    bool            `json:"webhookSupport,omitempty"` // of versions before 3.0.0, which has others ignore it
 	FHIRcastVersion   string          `json:"fhircastVersion"`
 	FHIRVersion       string          `json:"fhirVersion"`
 	GetCurrentSupport bool            `json:"getCurrentSupport"` // deprecated; some look nowhere else
@@ -53,26 +54,34 @@ type configuration struct {
 
 func (h *Hub) configuration() configuration {
 	c := configuration{EventsSupported: h.config.Events, WebsocketSupport: true, FHIRcastVersion: "3.0.0", FHIRVersion: "R4", GetCurrentSupport: true}
+	c.WebhookSupport = h.config.Webhooks.Client != nil
 	c.Capabilities.GetCurrentContext = true
+	c.Capabilities.NonCurrentContextUpdates = h.config.Rules.NonCurrentUpdates && h.shares()
 	return c
 }
 
-// currentContext is the answer to Get Current Context (FHIRcast 3.0.0, 2.9): the context as it stood in the open. Without
-// content sharing there is no version. With no context both members are empty.
+// currentContext is the answer to Get Current Context (FHIRcast 3.0.0, 2.9): the context as it stood in the open, and what
+// has been shared about it since. With no context the first two members are empty and there is no other.
 type currentContext struct {
-	Type    string          `json:"context.type"`
-	Context json.RawMessage `json:"context"`
+	Type    string            `json:"context.type"`
+	Version string            `json:"context.versionId,omitempty"`
+	Context []json.RawMessage `json:"context"`
 }
 
-func contextOf(e *fhircast.Event) (currentContext, error) {
-	if e == nil || e.Name.Is(fhircast.HomeOpen) {
-		return currentContext{Context: json.RawMessage("[]")}, nil
+func (s Session) context() (currentContext, error) {
+	c := currentContext{Context: []json.RawMessage{}}
+	if s.Current == nil || s.Current.Name.Is(fhircast.HomeOpen) {
+		return c, nil
 	}
 	var m struct {
-		Event struct{ Context json.RawMessage }
+		Event struct{ Context []json.RawMessage }
 	}
-	if err := json.Unmarshal(e.Wire(), &m); err != nil {
+	if err := json.Unmarshal(s.Current.Wire(), &m); err != nil {
 		return currentContext{}, err
 	}
-	return currentContext{Type: e.Name.Resource(), Context: m.Event.Context}, nil
+	c.Type, c.Context = s.Current.Name.Resource(), m.Event.Context
+	if content, ok := s.content(anchorRef(s.Current)); ok {
+		c.Version, c.Context = content.Version, append(c.Context, content.entry())
+	}
+	return c, nil
 }

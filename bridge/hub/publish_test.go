@@ -15,7 +15,7 @@ import (
 func TestPublishedEventGoesToAllAsItCame(t *testing.T) {
 	// FC-REQ-01 FC-REQ-04 FC-REQ-05 FC-REQ-06 FC-NOT-01 FC-EVT-07
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, hub.Config{})
+		w := newWorld(t, hub.Config{Events: notShared()})
 		both := []*peer{w.join("all"), w.join("reader", "hub.events", "PATIENT-open")}
 		home := w.join("all", "hub.events", "Home-open")
 		raw := `{"timestamp":"2000-01-01T00:00:00.120Z","id":"mine","extra":1.00,"event":{"hub.topic":"` + w.topic.Reveal() +
@@ -74,7 +74,7 @@ func TestPublishRefusals(t *testing.T) {
 		{"too large", "all", "application/json", strings.Repeat(" ", 5000) + good, 413, "4096"},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, hub.Config{MaxBody: 4096})
+		w := newWorld(t, hub.Config{MaxBody: 4096, Events: notShared()})
 		p := w.join("all")
 		for _, row := range rows {
 			status, body := w.do("POST", "/fc", row.token, row.kind, strings.ReplaceAll(row.body, "TOPIC", w.topic.Reveal()))
@@ -115,7 +115,7 @@ func TestCurrentContext(t *testing.T) {
 	// FC-GCC-01 FC-GCC-03 FC-GCC-04 FC-GCC-05 FC-GEN-01
 	const none = `{"context.type":"","context":[]}`
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, hub.Config{})
+		w := newWorld(t, hub.Config{Events: notShared()})
 		get := func(token string) (int, string) { return w.do("GET", "/fc/"+w.topic.Reveal(), token, "", "") }
 		want := func(when, body string) {
 			t.Helper()
@@ -168,13 +168,10 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("%d %s", resp.StatusCode, kind)
 		}
 		events := fmt.Sprint(got["eventsSupported"])
-		for _, name := range []string{"Patient-open", "DiagnosticReport-close", "Home-open", "UserLogout", "SyncError"} {
+		for _, name := range []string{"Patient-open", "DiagnosticReport-close", "DiagnosticReport-update", "DiagnosticReport-select", "Home-open", "UserLogout", "SyncError"} {
 			if !strings.Contains(events, name) {
 				t.Errorf("%s is not in %s", name, events)
 			}
-		}
-		if strings.Contains(events, "update") || strings.Contains(events, "select") {
-			t.Errorf("content sharing is advertised: %s", events)
 		}
 		delete(got, "eventsSupported")
 		want := `{"capabilities":{"supportsGetCurrentContext":true,"supportsNonCurrentContextUpdates":false},"fhirVersion":"R4","fhircastVersion":"3.0.0","getCurrentSupport":true,"websocketSupport":true}`

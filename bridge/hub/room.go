@@ -24,35 +24,36 @@ type room struct {
 const memory = 256
 
 type posted struct {
-	id  string
-	sum [sha256.Size]byte
+	id     string
+	sum    [sha256.Size]byte
+	status int // that it was answered
 }
 
-// admit tells a first event from a repeat, and refuses what is neither: an id belongs to one event for good (FHIRcast
-// 3.0.0, 2.5). Whoever does not know whether a request arrived sends it again with its id, but once something newer
-// has happened a repeat would take everybody back to an older context, so it is refused.
-func (r *room) admit(e *fhircast.Event) error {
-	sum := sha256.Sum256(e.Wire())
-	for _, p := range r.posted {
-		if p.id != e.ID {
-			continue
-		}
-		if p.sum != sum {
-			return refuse(409, "another event had this id")
-		}
-		if e.Name.Changes() && r.latest != e.ID {
-			return refuse(409, "a repeat, but the context has changed since")
-		}
-		return nil
+// before is what was answered when the same event came before. It refuses what is neither new nor a repeat: an id belongs
+// to one event for good (FHIRcast 3.0.0, 2.5). Whoever does not know whether a request arrived sends it again with its
+// id, but once something newer has happened a repeat would take everybody back to an older context, so it is refused.
+func (r *room) before(e *fhircast.Event, sum [sha256.Size]byte) (status int, repeat bool, err error) {
+	i := slices.IndexFunc(r.posted, func(p posted) bool { return p.id == e.ID })
+	switch {
+	case i < 0:
+		return 0, false, nil
+	case r.posted[i].sum != sum:
+		return 0, true, refuse(409, "another event had this id")
+	case e.Name.Changes() && r.latest != e.ID:
+		return 0, true, refuse(409, "a repeat, but the context has changed since")
 	}
+	return r.posted[i].status, true, nil
+}
+
+// remember is for an event that was taken. One that was refused may come again under its id, mended.
+func (r *room) remember(e *fhircast.Event, sum [sha256.Size]byte, status int) {
 	if len(r.posted) == memory {
 		r.posted = slices.Delete(r.posted, 0, 1)
 	}
-	r.posted = append(r.posted, posted{e.ID, sum})
+	r.posted = append(r.posted, posted{e.ID, sum, status})
 	if e.Name.Changes() {
 		r.latest = e.ID
 	}
-	return nil
 }
 
 // subscribers is a copy, for loops that drop some.

@@ -20,7 +20,8 @@ const (
 	pingEvery   = 10 * time.Second
 	silence     = 25 * time.Second // without any frame, pongs included, a line is dead
 	writeWithin = 5 * time.Second  // of one frame, and of the peer's part in closing
-	maxAnswer   = 64 << 10         // bytes of a frame from a subscriber, whose frames are answers
+	noAnswer    = "no answer within 10 s"
+	maxAnswer   = 64 << 10 // bytes of a frame from a subscriber, whose frames are answers
 )
 
 func (h *Hub) endpoint(last string) fhircast.Secret {
@@ -100,6 +101,11 @@ func (h *Hub) unclaim(s *subscription) {
 func (h *Hub) greet(ctx context.Context, s *subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.welcome(ctx, s)
+}
+
+// welcome does what greet says, under the lock.
+func (h *Hub) welcome(ctx context.Context, s *subscription) {
 	session, r, err := h.session(ctx, s.room.topic)
 	if err != nil || s.end != nil {
 		h.drop(s, ending{deny: true, reason: "the session has ended", code: closeNormal})
@@ -114,8 +120,11 @@ func (h *Hub) greet(ctx context.Context, s *subscription) {
 	h.config.Log.Info("subscribed", "subscriber", s.name, "events", len(s.events))
 	for _, e := range session.initial() {
 		if s.wants(e.Name) {
-			h.queueFrame(s, outgoing{e.Wire(), e})
+			h.sendEvent(s, e, e)
 		}
+	}
+	if e := session.Current; h.config.Rules.Derive && e != nil && !s.wants(e.Name) {
+		h.sendDerived(s, e, derive(e))
 	}
 }
 
@@ -158,10 +167,10 @@ func (h *Hub) write(s *subscription, conn *websocket.Conn, read <-chan struct{})
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
-		frame, wait, end := h.next(s)
-		if frame != nil {
+		o, wait, end := h.next(s)
+		if o.frame != nil {
 			_ = conn.SetWriteDeadline(time.Now().Add(writeWithin))
-			if conn.WriteMessage(websocket.TextMessage, frame) != nil {
+			if conn.WriteMessage(websocket.TextMessage, o.frame) != nil {
 				conn.Close()
 				<-read
 				return
@@ -200,7 +209,7 @@ func finish(conn *websocket.Conn, end *ending, read <-chan struct{}) {
 }
 
 // next is what the writer has to do: write a frame, or wait that long, or end.
-func (h *Hub) next(s *subscription) (frame []byte, wait time.Duration, end *ending) {
+func (h *Hub) next(s *subscription) (o outgoing, wait time.Duration, end *ending) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -209,29 +218,29 @@ func (h *Hub) next(s *subscription) (frame []byte, wait time.Duration, end *endi
 	case !now.Before(s.until):
 		h.drop(s, ending{deny: true, reason: "the lease has ended", code: closeNormal})
 	case len(s.waiting) > 0 && !now.Before(s.waiting[0].by):
-		h.lost(s, s.waiting[0].event, "no answer within 10 s", ending{deny: true, code: closePolicy})
+		h.lost(s, s.waiting[0].about, noAnswer, ending{deny: true, code: closePolicy})
 	}
 	if len(s.queue) > 0 {
 		o := s.queue[0]
 		s.queue = s.queue[1:]
-		if o.event != nil && reportable(o.event.Name) {
-			s.latest = o.event
+		if o.about != nil && h.reportable(o.about.Name) {
+			s.latest = o.about
 			if s.end == nil {
-				s.waiting = append(s.waiting, delivery{o.event, now.Add(answerWithin)})
+				s.waiting = append(s.waiting, delivery{o.id, o.about, now.Add(answerWithin)})
 			}
 		}
-		return o.frame, 0, nil
+		return o, 0, nil
 	}
 	if s.end != nil {
-		if s.end.deny {
+		if s.end.deny && s.callback == nil {
 			s.end.deny = false
-			return denial(s.room.topic, s.events, s.end.reason), 0, nil
+			return outgoing{frame: denial(s.room.topic, s.events, s.end.reason)}, 0, nil
 		}
-		return nil, 0, s.end
+		return outgoing{}, 0, s.end
 	}
 	wait = s.until.Sub(now)
 	if len(s.waiting) > 0 {
 		wait = min(wait, s.waiting[0].by.Sub(now))
 	}
-	return nil, wait, nil
+	return outgoing{}, wait, nil
 }

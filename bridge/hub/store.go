@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"io/fs"
 	"slices"
 	"strings"
@@ -64,21 +63,31 @@ type Session struct {
 	Open []*fhircast.Event
 	// Current is the latest open, Home-open included; nil before the first and after its close.
 	Current *fhircast.Event
+	// Shared is the content of each of Open that has a version.
+	Shared []Content
 }
 
 // after is the session once an event has happened. Only the close of the current resource ends the current context, and
-// nothing takes its place by itself (FHIRcast 3.0.0, 2.9). A logout leaves nothing behind for the next user.
+// nothing takes its place by itself (FHIRcast 3.0.0, 2.9). Content goes with the close of what it is about. A logout leaves nothing behind for the next user.
 func (s Session) after(e *fhircast.Event) Session {
 	switch {
 	case e.Name.Is(fhircast.UserLogout):
-		s.Open, s.Current = nil, nil
+		s.Open, s.Current, s.Shared = nil, nil, nil
 	case e.Name.Is(fhircast.HomeOpen):
 		s.Current = e
 	case e.Name.Verb() == fhircast.Open:
 		s.Open = append(s.without(e), e)
 		s.Current = e
+		if e.Version != "" { // opened again it has another version and the content that it had
+			c, _ := s.content(anchorRef(e))
+			c.Anchor, c.Version = anchorRef(e), e.Version
+			s = s.withContent(c)
+		}
 	case e.Name.Verb() == fhircast.Close:
 		s.Open = s.without(e)
+		if i := s.shared(anchorRef(e)); i >= 0 {
+			s.Shared = slices.Delete(slices.Clone(s.Shared), i, i+1)
+		}
 		if s.Current != nil && aboutSame(s.Current, e) {
 			s.Current = nil
 		}
@@ -108,16 +117,31 @@ func (s Session) initial() []*fhircast.Event {
 }
 
 func aboutSame(a, b *fhircast.Event) bool {
-	id := anchorID(a)
-	return id != "" && id == anchorID(b) && strings.EqualFold(a.Name.Resource(), b.Name.Resource())
+	ref := anchorRef(a)
+	return ref != "" && ref == anchorRef(b)
+}
+
+// anchorRef is the resource that an open or close is about, as [Content] calls it, "" where it cannot be told.
+func anchorRef(e *fhircast.Event) string {
+	id := anchorID(e)
+	if id == "" {
+		return ""
+	}
+	return reference(e.Name.Resource(), id)
 }
 
 // anchorID is the FHIR id of the resource that an open or close is about, "" where it has none that can be told.
 func anchorID(e *fhircast.Event) string {
 	item, ok := e.Anchor()
-	var r struct{ ResourceType, ID string }
-	if !ok || item.Kind != "resource" || json.Unmarshal(item.Value, &r) != nil || !strings.EqualFold(r.ResourceType, e.Name.Resource()) {
+	if !ok {
+		return ""
+	}
+	r, ok := item.Resource()
+	if !ok || !strings.EqualFold(r.Type, e.Name.Resource()) {
 		return ""
 	}
 	return r.ID
 }
+
+// reference is how the hub names a resource. Event names may be in any case, so the type is put in lower case.
+func reference(resource, id string) string { return strings.ToLower(resource) + "/" + id }

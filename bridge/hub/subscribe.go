@@ -19,6 +19,9 @@ func (h *Hub) postForm(w http.ResponseWriter, r *http.Request, grant Grant, body
 	if err != nil {
 		return err
 	}
+	if h.isWebhook(form) {
+		return h.postWebhook(w, r, grant, form)
+	}
 	if form["hub.channel.type"] != "websocket" {
 		return refuse(400, "hub.channel.type is not websocket")
 	}
@@ -71,8 +74,11 @@ func (h *Hub) wish(form map[string]string) (wish, error) {
 		}
 		return r
 	}, form["subscriber.name"])
-	if len([]rune(ask.name)) > 200 {
+	switch {
+	case len([]rune(ask.name)) > 200:
 		return wish{}, refuse(400, "subscriber.name is longer than 200 characters")
+	case h.config.Rules.Named && strings.TrimSpace(ask.name) == "":
+		return wish{}, refuse(400, "no subscriber.name")
 	}
 	return ask, nil
 }
@@ -80,11 +86,8 @@ func (h *Hub) wish(form map[string]string) (wish, error) {
 func (h *Hub) subscribe(ctx context.Context, topic fhircast.Secret, grant Grant, ask wish) (*subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	session, r, err := h.session(ctx, topic)
+	_, r, err := h.sessionFor(ctx, topic, grant)
 	if err != nil {
-		return nil, err
-	}
-	if err := grant.mayUse(topic, session); err != nil {
 		return nil, err
 	}
 	granted, err := h.granted(ask.events, grant)
@@ -98,7 +101,7 @@ func (h *Hub) subscribe(ctx context.Context, topic fhircast.Secret, grant Grant,
 			return nil, err
 		}
 	case s == nil || s.room != r:
-		return nil, refuse(404, "no subscription has this endpoint; subscribe without one")
+		return nil, refuse(h.config.Rules.Unknown, "no subscription has this endpoint; subscribe without one")
 	}
 	s.events, s.expires, s.asked = granted, grant.Expires, ask.lease
 	if ask.name != "" {
@@ -116,7 +119,7 @@ func (h *Hub) subscribe(ctx context.Context, topic fhircast.Secret, grant Grant,
 func (h *Hub) granted(asked []fhircast.Name, grant Grant) ([]fhircast.Name, error) {
 	var known, granted []fhircast.Name
 	for _, n := range asked {
-		if n.In(h.config.Events) {
+		if h.offers(n) {
 			known = append(known, n)
 			if grant.Scopes.Read(n) {
 				granted = append(granted, n)
@@ -132,23 +135,27 @@ func (h *Hub) granted(asked []fhircast.Name, grant Grant) ([]fhircast.Name, erro
 	return granted, nil
 }
 
+// newSubscription has an endpoint, which is wss and nothing else, whatever the listener is (FHIRcast 3.0.0, 2.4).
 func (h *Hub) newSubscription(r *room) (*subscription, error) {
+	s, err := h.admit(r)
+	if err != nil {
+		return nil, err
+	}
+	s.endpoint = h.endpoint(rand.Text())
+	s.connectBy = time.Now().Add(h.config.ConnectWithin)
+	h.endpoints[s.endpoint] = s
+	return s, nil
+}
+
+// admit makes a subscription, of whatever sort, if there is room for it.
+func (h *Hub) admit(r *room) (*subscription, error) {
 	h.forgetLate(r)
 	if len(r.subs) >= h.config.PerTopic {
 		return nil, refuse(429, "the topic has %d subscriptions, the most there may be", len(r.subs))
 	}
 	h.made++
-	endpoint := *h.base
-	endpoint.Scheme = "wss" // never anything else, whatever the listener is (FHIRcast 3.0.0, 2.4)
-	s := &subscription{
-		room:      r,
-		name:      fmt.Sprintf("subscriber %d", h.made),
-		endpoint:  fhircast.Secret(endpoint.JoinPath("ws", rand.Text()).String()),
-		connectBy: time.Now().Add(h.config.ConnectWithin),
-		wake:      make(chan struct{}, 1),
-	}
+	s := &subscription{room: r, name: fmt.Sprintf("subscriber %d", h.made), wake: make(chan struct{}, 1)}
 	r.subs = append(r.subs, s)
-	h.endpoints[s.endpoint] = s
 	return s, nil
 }
 
@@ -178,7 +185,7 @@ func (h *Hub) unsubscribe(ctx context.Context, topic fhircast.Secret, grant Gran
 	}
 	s := h.endpoints[fhircast.Secret(endpoint)]
 	if s == nil || s.room != r {
-		return nil, refuse(404, "no subscription has this endpoint")
+		return nil, refuse(h.config.Rules.Unknown, "no subscription has this endpoint")
 	}
 	h.drop(s, ending{deny: true, reason: "unsubscribed", code: closeNormal})
 	return s, nil

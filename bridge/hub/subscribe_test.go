@@ -53,7 +53,7 @@ func TestSubscribeRefusals(t *testing.T) {
 		{"a lease of nothing", "all", []string{"hub.lease_seconds", "0"}, 400, "hub.lease_seconds"},
 		{"a topic that is not there", "all", []string{"hub.topic", "T-7f3a"}, 404, "no such topic"},
 		{"an endpoint that is not there", "all", []string{"hub.channel.endpoint", "wss://hub.example.test/fc/ws/x"}, 404, "endpoint"},
-		{"events that the hub does not know", "all", []string{"hub.events", "DiagnosticReport-update"}, 400, "eventsSupported"},
+		{"events that the hub does not know", "all", []string{"hub.events", "Observation-update"}, 400, "eventsSupported"},
 		{"events beyond the scopes", "reader", []string{"hub.events", "UserLogout"}, 403, "scope"},
 		{"somebody else's topic", "bob", nil, 403, "not for this topic"},
 		{"no token", "", nil, 401, "bearer"},

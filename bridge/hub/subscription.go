@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -11,7 +13,8 @@ import (
 // answerWithin is how long a Subscriber may take to answer an event (FHIRcast 3.0.0, 2.5).
 const answerWithin = 10 * time.Second
 
-// A subscription is one endpoint and, from when it is connected, one socket. It is guarded by the hub's lock.
+// A subscription is one endpoint and, from when it is connected, one socket; or it is a webhook. It is guarded by the
+// hub's lock.
 type subscription struct {
 	room     *room
 	endpoint fhircast.Secret
@@ -29,19 +32,24 @@ type subscription struct {
 	queue   []outgoing // of the writer
 	waiting []delivery // for answers, in the order in which they were sent
 	last    Answer
-	latest  *fhircast.Event // sent last, of those that a SyncError can be about
-	end     *ending         // set once; nothing is queued afterwards
-	wake    chan struct{}   // tells the writer that something here has changed
+	latest  *fhircast.Event   // sent last, of those that a SyncError can be about
+	told    map[string]string // id of the resource of that type that it was last sent an open of; only where opens are derived
+	end     *ending           // set once; nothing is queued afterwards
+	wake    chan struct{}     // tells the writer that something here has changed
+
+	callback *callback // of a webhook, else nil
 }
 
-// An outgoing frame is an event, or a message when event is nil.
+// An outgoing frame is an event, or a message when about is nil.
 type outgoing struct {
 	frame []byte
-	event *fhircast.Event
+	id    string          // of the event, by which it is answered
+	about *fhircast.Event // the event, or what it is derived from
 }
 
 type delivery struct {
-	event *fhircast.Event
+	id    string
+	about *fhircast.Event
 	by    time.Time
 }
 
@@ -64,19 +72,36 @@ func (s *subscription) poke() {
 }
 
 // confirm queues the confirmation and starts the lease, which is never longer than the token lives (FHIRcast 3.0.0,
-// 2.4). It is cut to whole seconds, as it is said.
+// 2.4).
 func (h *Hub) confirm(s *subscription) {
-	lease := s.asked
-	if !s.expires.IsZero() {
-		lease = min(lease, time.Until(s.expires))
-	}
-	lease = lease.Truncate(time.Second)
+	lease := lifetime(s.asked, s.expires)
 	if lease <= 0 {
 		h.drop(s, ending{deny: true, reason: "the access token has expired", code: closeNormal})
 		return
 	}
 	s.until = time.Now().Add(lease)
-	h.queueFrame(s, outgoing{frame: confirmation(s.room.topic, s.events, lease)})
+	if s.callback == nil { // a webhook was told the lease when it confirmed
+		h.queueFrame(s, outgoing{frame: confirmation(s.room.topic, s.events, lease)})
+	}
+}
+
+// sendEvent queues an event; about is that event, or what it is derived from.
+func (h *Hub) sendEvent(s *subscription, e, about *fhircast.Event) {
+	if h.config.Rules.Derive && e.Name.Verb() == fhircast.Open && !e.Name.Is(fhircast.HomeOpen) {
+		if s.told == nil {
+			s.told = map[string]string{}
+		}
+		s.told[e.Name.Resource()] = anchorID(e)
+	}
+	h.queueFrame(s, outgoing{e.Wire(), e.ID, about})
+}
+
+// lifetime is a lease that ends no later than the token, in whole seconds, as it is said.
+func lifetime(asked time.Duration, expires time.Time) time.Duration {
+	if !expires.IsZero() {
+		asked = min(asked, time.Until(expires))
+	}
+	return asked.Truncate(time.Second)
 }
 
 // queueFrame hands a frame to the writer. A socket that does not keep up is cut off rather than let it hold memory or
@@ -86,7 +111,7 @@ func (h *Hub) queueFrame(s *subscription, o outgoing) {
 		return
 	}
 	if len(s.queue) >= h.config.Queue {
-		h.lost(s, o.event, "does not keep up", ending{code: closeTryAgainLater, now: true})
+		h.lost(s, o.about, "does not keep up", ending{code: closeTryAgainLater, now: true})
 		return
 	}
 	s.queue = append(s.queue, o)
@@ -104,6 +129,9 @@ func (h *Hub) drop(s *subscription, end ending) {
 		s.queue = nil
 	}
 	s.waiting = nil
+	if s.callback != nil {
+		s.callback.stop()
+	}
 	delete(h.endpoints, s.endpoint)
 	s.room.subs = slices.DeleteFunc(s.room.subs, func(o *subscription) bool { return o == s })
 	if s.confirmed {
@@ -114,45 +142,62 @@ func (h *Hub) drop(s *subscription, end ending) {
 }
 
 // lost drops a subscriber that is no longer known to follow, and tells the others (FHIRcast 3.0.0, 2.5). about is the
-// event that it did not follow; nil means the last one it was sent, and with none there is nothing to tell.
+// event that it did not follow; nil means the last one it was sent. With none there is nothing to tell, unless
+// the rules say otherwise.
 func (h *Hub) lost(s *subscription, about *fhircast.Event, why string, end ending) {
 	if s.end != nil {
 		return
 	}
 	end.reason = why
 	h.drop(s, end)
-	if about == nil || !reportable(about.Name) {
+	if about == nil || !h.reportable(about.Name) {
 		about = s.latest
 	}
-	h.syncError(s, about, why)
+	switch {
+	case about != nil:
+		h.syncError(s, about.ID, about.Name, why)
+	case h.config.Rules.MoreErrors:
+		h.syncError(s, newID(), fhircast.SyncError, why)
+	}
 }
 
 // syncError tells all other subscribers that want to know that one did not follow an event (FHIRcast 3.0.0, 2.5 and
-// 3.2.1). About a SyncError, a heartbeat, and what shares content there is none.
-func (h *Hub) syncError(s *subscription, about *fhircast.Event, why string) {
-	if about == nil || !reportable(about.Name) {
-		return
-	}
+// 3.2.1).
+func (h *Hub) syncError(s *subscription, id string, name fhircast.Name, why string) {
 	e, err := fhircast.NewSyncError(newID(), time.Now(), s.room.topic, fhircast.Failure{
-		EventID: about.ID, EventName: about.Name, Subscriber: s.name, Diagnostics: fmt.Sprintf("%s: %s", s.name, why),
+		EventID: id, EventName: name, Subscriber: s.name, Diagnostics: fmt.Sprintf("%s: %s", s.name, why),
 	})
+	if err == nil && h.config.Rules.Severity != "" {
+		e, err = withSeverity(e, h.config.Rules.Severity)
+	}
 	if err != nil {
 		h.config.Log.Error("SyncError not made", "error", err)
 		return
 	}
-	s.room.note(Entry{What: "syncerror", Subscriber: s.name, EventID: about.ID, EventName: about.Name, Detail: why})
-	h.config.Log.Warn("subscriber did not follow", "subscriber", s.name, "why", why, "event", about.ID, "name", about.Name)
+	s.room.note(Entry{What: "syncerror", Subscriber: s.name, EventID: id, EventName: name, Detail: why})
+	h.config.Log.Warn("subscriber did not follow", "subscriber", s.name, "why", why, "event", id, "name", name)
 	for _, other := range s.room.subscribers() {
 		if other != s && other.wants(fhircast.SyncError) {
-			h.queueFrame(other, outgoing{e.Wire(), e})
+			h.sendEvent(other, e, e)
 		}
 	}
 }
 
-func reportable(n fhircast.Name) bool {
+// withSeverity replaces the severity of a SyncError that was made here: inside a text its quotes would be escaped.
+func withSeverity(e *fhircast.Event, severity string) (*fhircast.Event, error) {
+	quoted, err := json.Marshal(severity)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvent(bytes.Replace(e.Wire(), []byte(`"severity":"warning"`), append([]byte(`"severity":`), quoted...), 1))
+}
+
+// reportable tells whether there are SyncErrors about such an event: not about a SyncError or a heartbeat, and, unless the
+// rules say so, not about what shares content.
+func (h *Hub) reportable(n fhircast.Name) bool {
 	switch n.Verb() {
 	case fhircast.Update, fhircast.Select:
-		return false
+		return h.config.Rules.MoreErrors
 	}
 	return !n.Is(fhircast.SyncError) && !n.Is(fhircast.Heartbeat)
 }
@@ -162,19 +207,19 @@ func reportable(n fhircast.Name) bool {
 func (h *Hub) answered(s *subscription, a *fhircast.Answer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := slices.IndexFunc(s.waiting, func(d delivery) bool { return d.event.ID == a.ID })
+	i := slices.IndexFunc(s.waiting, func(d delivery) bool { return d.id == a.ID })
 	if i < 0 {
 		return // to nothing that was sent, late, or a second one
 	}
-	e := s.waiting[i].event
+	e := s.waiting[i].about
 	s.waiting = slices.Delete(s.waiting, i, i+1)
 	s.last = Answer{EventID: e.ID, EventName: e.Name, Status: a.Status, At: time.Now()}
 	s.room.note(Entry{What: "answered", Subscriber: s.name, EventID: e.ID, EventName: e.Name, Status: a.Status})
 	switch {
 	case a.Status == 0 || a.Status/100 == 2:
 	case a.Status/100 == 4:
-		h.syncError(s, e, fmt.Sprintf("refused to follow (%d)", a.Status))
+		h.syncError(s, e.ID, e.Name, fmt.Sprintf("refused to follow (%d)", a.Status))
 	default:
-		h.syncError(s, e, fmt.Sprintf("could not process the event (%d)", a.Status))
+		h.syncError(s, e.ID, e.Name, fmt.Sprintf("could not process the event (%d)", a.Status))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -275,6 +276,11 @@ func (p *peer) ended(code int) {
 	case <-time.After(time.Minute):
 		p.Error("the socket stays open")
 	}
+}
+
+// notShared is what a hub offers that shares no content.
+func notShared() []fhircast.Name {
+	return slices.DeleteFunc(hub.Catalogue(), func(n fhircast.Name) bool { return n.Resource() == "DiagnosticReport" && !n.Changes() })
 }
 
 func patient(id string) string {
