@@ -53,6 +53,9 @@ const (
 	problemKeychain       = "keychain"
 )
 
+// problemAppNotGranted is the relay's: an app named an event that the hub does not send to us.
+const problemAppNotGranted = "app_event_not_granted"
+
 // sentences says for each phase what a nurse can do. %d is the number of apps that follow.
 var sentences = map[protocol.Phase]string{
 	protocol.PhaseSignedOut:   "Not signed in. Choose Sign in to follow the patient.",
@@ -82,6 +85,8 @@ var problemSentences = map[string]string{
 	"cleared_by_user":                "You cleared all apps. Choose Re-sync to bring the patient back.",
 	"context_unknown":                "The hub cannot say which patient is current. Check every app; opening a patient mends it.",
 	"sync_error":                     "Another application reports that it did not follow. Check the patient there.",
+	"events_not_granted":             "The hub does not send everything that was asked for. If an app does not follow, tell your administrator.",
+	problemAppNotGranted:             "The hub does not tell %s what it waits for. Check its patient, and tell your administrator.",
 	problemSigninPending:             "A sign-in waits for you in the browser.",
 	problemSigninFailed:              "The sign-in did not work.",
 	problemSigninDeclined:            "The sign-in was declined.",
@@ -114,7 +119,7 @@ func sentence(p protocol.Phase, v *bridge.View) string {
 		}
 	case p == protocol.PhaseAttention:
 		for _, problem := range v.Problems {
-			if problem.Name != "" {
+			if problem.Name != "" && problem.Code != problemAppNotGranted { // that one may well have followed
 				return problem.Name + " did not follow. Check the patient in every app"
 			}
 		}

@@ -81,7 +81,8 @@ func TestSentences(t *testing.T) {
 		t.Errorf("docs/problems.md is stale (%v): run make docs", err)
 	}
 	// What the relay may say: an outcome worse than pending, or one of its own codes.
-	for _, code := range []string{"mismatch", "failed", "refused", "silent", "app_lost", "clear_failed", "cleared_by_user", "context_unknown", "sync_error"} {
+	for _, code := range []string{"mismatch", "failed", "refused", "silent", "app_lost", "clear_failed", "cleared_by_user", "context_unknown", "sync_error",
+		"events_not_granted", "app_event_not_granted"} {
 		if problemSentences[code] == "" {
 			t.Errorf("no sentence for problem %s", code)
 		}
@@ -102,6 +103,7 @@ func TestSentenceNamesTheApp(t *testing.T) {
 		{protocol.PhaseUnconfirmed, bridge.View{Rows: row(protocol.OutcomeSent)}, "Told. Viewer cannot confirm"},
 		{protocol.PhaseUnconfirmed, bridge.View{}, "No app follows"},
 		{protocol.PhaseAttention, bridge.View{Problems: []bridge.Problem{{Code: "refused", Name: "Viewer"}}}, "Viewer did not follow. Check the patient in every app"},
+		{protocol.PhaseAttention, bridge.View{Problems: []bridge.Problem{{Code: problemAppNotGranted, Name: "Viewer"}}}, "Check the patient in every app"},
 		{protocol.PhaseAttention, bridge.View{}, "Check the patient in every app"},
 	} {
 		if got := sentence(c.phase, &c.view); got != c.want {

@@ -93,7 +93,7 @@ func (a *Agent) launcher(s *config.Site) (*oauth.Launcher, error) {
 	}
 	l := &oauth.Launcher{
 		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
-			HubURL: s.Hub.URL, LoopbackHTTP: s.Hub.Test},
+			HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test},
 		HTTP: &http.Client{Transport: a.transport(roots)}, Store: a.cfg.Store, OpenURL: a.browse, Log: a.cfg.Log,
 	}
 	a.launchers[s.Name] = l

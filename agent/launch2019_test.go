@@ -1,0 +1,62 @@
+package agent_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/castray/castray/ipc/client"
+	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth/oauthtest"
+)
+
+// A sign-in server of 2019: it knows one scope, and calls hub and session by other names (FC-DISC-09, FC-SCOPE-07). Its
+// session is joined where the configuration says so, and is no session elsewhere.
+func TestALaunchOf2019IsJoinedWhereItIsSwitchedOn(t *testing.T) {
+	for quirks, want := range map[string]bool{`["legacy-names", "one-scope"]`: true, `["one-scope"]`: false} {
+		h := newHospital(t)
+		h.write(h.file, append(h.config, "[hub]\nquirks = "+quirks+"\n"...))
+		h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.url": nil, "hub.topic": nil,
+			"cast-hub": h.server.URL + "/hub", "cast-session": h.topic.Reveal()}})
+		h.starts()
+		v := h.viewer("viewer", client.Options{})
+		h.do("signin", `{}`)
+		if !want {
+			h.until("no session", func(s protocol.Status) bool { return has(s, "no_fhircast_session") })
+			h.end()
+			continue
+		}
+		h.phase(protocol.PhaseNoContext)
+		if asked := h.asked(); asked != "openid fhirUser offline_access fhircast" {
+			t.Errorf("asked for %q", asked)
+		}
+		h.opensPatient("p1")
+		h.sees(v, "Patient-open")
+		h.phase(protocol.PhaseInSync)
+		h.keepsSecrets()
+	}
+}
+
+// FC-DISC-04: the sign-in asks for the scopes of the events that are configured, and for no others.
+func TestTheSignInAsksForTheScopesOfTheConfiguredEvents(t *testing.T) {
+	h := newHospital(t)
+	h.write(h.file, append(h.config, "[hub]\nevents = [\"patient-open\", \"Home-open\"]\nsend = [\"Patient-open\"]\n"...))
+	h.starts()
+	h.do("signin", `{}`)
+	h.phase(protocol.PhaseNoContext)
+	const want = "openid fhirUser offline_access fhircast/Patient-open.read fhircast/Home-open.read fhircast/SyncError.* fhircast/Patient-open.write"
+	if asked := h.asked(); asked != want {
+		t.Errorf("asked for %q", asked)
+	}
+}
+
+// asked is the scope parameter of the authorize request, the last one.
+func (h *hospital) asked() string {
+	h.Helper()
+	asked := ""
+	for _, r := range h.auth.Requests() {
+		if strings.HasSuffix(r.Path, "/authorize") {
+			asked = r.Form.Get("scope")
+		}
+	}
+	return asked
+}
