@@ -203,7 +203,7 @@ func benchNow() int64 {
 	return t.Nano()
 }
 
-func benchCheck(b *testing.B, err error) {
+func benchCheck(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)

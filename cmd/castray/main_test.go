@@ -30,7 +30,8 @@ import (
 )
 
 // The test binary is several programs: castray as it is shipped, but with a keychain in memory and a browser without a
-// window; a native app; a clipboard; and a person who goes to the address that a command prints.
+// window; a native app; a clipboard; a person who goes to the address that a command prints; and the hub and the agent of
+// the soak.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"castray": func() {
@@ -49,7 +50,13 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 		},
-		"visit": func() { os.Exit(visit(os.Args[1:])) },
+		"visit":   func() { os.Exit(visit(os.Args[1:])) },
+		"soakhub": func() { os.Exit(runSoakHub(os.Args[1:])) },
+		"soakagent": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(runSoakAgent(ctx, os.Args[1:]))
+		},
 	})
 }
 
