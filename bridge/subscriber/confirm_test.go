@@ -284,14 +284,14 @@ func TestDiscovery(t *testing.T) {
 		{"none", http.NotFound, "Patient-open,Patient-close,SyncError", 0},
 		{"a page", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, "Patient-open,Patient-close,SyncError", 0},
 		{"it hangs", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "Patient-open,Patient-close,SyncError", 3 * time.Second},
-		{"it has heartbeats", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, heartbeats) }, "Patient-open,Patient-close,SyncError,heartbeat", 0},
+		{"it has heartbeats", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, heartbeats) }, "Patient-open,Patient-close,SyncError,HEARTBEAT", 0},
 		{"it wants a token", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+token {
 				w.WriteHeader(401)
 				return
 			}
 			fmt.Fprint(w, heartbeats)
-		}, "Patient-open,Patient-close,SyncError,heartbeat", 0},
+		}, "Patient-open,Patient-close,SyncError,HEARTBEAT", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var asked []string

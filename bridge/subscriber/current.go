@@ -30,7 +30,11 @@ func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, boo
 	deadline := fmt.Sprintf("no answer within %v", requestLimit)
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.below(h.cfg.Topic.Reveal()), nil)
+	address, err := h.topicAddress()
+	if err != nil {
+		return nil, true, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, true, clean(err, deadline)
 	}
@@ -40,7 +44,8 @@ func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, boo
 		return nil, true, clean(err, deadline)
 	}
 	defer resp.Body.Close()
-	advertised := h.says().context
+	says := h.says()
+	advertised := says.context || says.dialect.GetContext
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNoContent:

@@ -23,6 +23,14 @@ const (
 	upgradeLimit = 10 * time.Second
 )
 
+// open connects to a hub's socket, in the way that this hub wants.
+func (h *requests) open(ctx context.Context, socket fhircast.Secret) (*websocket.Conn, net.Conn, error) {
+	if h.wantsToken(socket) {
+		return openSigned(ctx, h.signed, socket)
+	}
+	return openSocket(ctx, h.cfg, socket)
+}
+
 // openSocket connects to a hub's socket. The parts of that have a deadline each, and each its own words. raw is the
 // connection under TLS: closing it never waits. No Origin and no token are sent: the address itself is the ticket
 // (FHIRcast 3.0.0, 4.3).

@@ -69,13 +69,14 @@ func (o *owner) subscribe(ctx context.Context, socket fhircast.Secret) {
 
 func (o *owner) dial(l *line) {
 	o.work.Go(func() {
-		ws, raw, err := openSocket(l.ctx, o.cfg, l.socket)
+		ws, raw, err := o.hub.open(l.ctx, l.socket)
 		o.tell(l, fact{kind: dialled, ws: ws, raw: raw, err: err})
 	})
 }
 
 func (o *owner) listen(l *line) {
 	o.confirm.Reset(confirmLimit)
+	l.dialect = o.hub.dialect()
 	o.work.Go(l.write)
 	o.work.Go(func() {
 		err := l.read(func(f frame) { o.tell(l, fact{kind: framed, frame: f}) })

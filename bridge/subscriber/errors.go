@@ -24,6 +24,9 @@ var ErrDenied = errors.New("the hub denies the subscription")
 // errEndpoint: a hub that sends us elsewhere could be sending us to anybody.
 var errEndpoint = errors.New("the hub names a socket that is not wss on its own host")
 
+// errTopicAddress: likewise.
+var errTopicAddress = errors.New("the topic is not an https address at the hub's own host")
+
 var errNoEndpoint = errors.New("the hub named no socket")
 
 // errPage: what answers in a hub's place before a guest network or a filtering proxy lets us through.
@@ -69,7 +72,7 @@ func clean(err error, deadline string) error {
 }
 
 func ours(err error) bool {
-	for _, e := range []error{errEndpoint, errNoEndpoint, errPage, errTooLarge, errProxyAddress, errFrameTime} {
+	for _, e := range []error{errEndpoint, errTopicAddress, errNoEndpoint, errPage, errTooLarge, errProxyAddress, errFrameTime, errUpgrade} {
 		if errors.Is(err, e) {
 			return true
 		}

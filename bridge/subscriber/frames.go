@@ -98,7 +98,7 @@ func (o *owner) confirmation(ctx context.Context, l *line, m *fhircast.Confirmat
 func (o *owner) grant(l *line, m *fhircast.Confirmation) {
 	l.granted, l.lease = m.Events, m.Lease
 	if len(l.granted) == 0 {
-		l.granted = fhircast.Names(o.hub.asked())
+		l.granted = o.hub.wanted()
 	}
 	if l.lease == 0 {
 		l.lease = o.cfg.Lease
@@ -118,7 +118,7 @@ func (o *owner) denial(ctx context.Context, l *line, m *fhircast.Denial) {
 	}
 	had := l.granted
 	if l == o.coming {
-		had = fhircast.Names(o.hub.asked())
+		had = o.hub.wanted()
 	}
 	var rest []fhircast.Name
 	worth := false

@@ -27,7 +27,8 @@ const (
 type line struct {
 	number       int
 	socket       fhircast.Secret
-	subscription int // 0 until confirmed
+	subscription int              // 0 until confirmed
+	dialect      fhircast.Dialect // from when it listens
 	granted      []fhircast.Name
 	lease        time.Duration
 	since        time.Time // when it was confirmed
@@ -142,7 +143,7 @@ func (l *line) writeAnswers(spare []fhircast.Answer) ([]fhircast.Answer, error) 
 	l.mu.Unlock()
 	for _, a := range answers {
 		_ = l.ws.SetWriteDeadline(time.Now().Add(writeLimit))
-		if err := l.ws.WriteMessage(websocket.TextMessage, a.Encode()); err != nil {
+		if err := l.ws.WriteMessage(websocket.TextMessage, l.dialect.EncodeAnswer(a)); err != nil {
 			return nil, err
 		}
 	}

@@ -203,7 +203,7 @@ func (o *owner) over(l *line) input {
 func (o *owner) answered(l *line, f fact) input {
 	var status *StatusError
 	if f.err == nil || errors.As(f.err, &status) {
-		o.hub.learn(discovered{}) // it answers this; what it has not said about itself by now, it will not say
+		o.hub.learn(o.hub.nothing()) // it answers this; what it has not said about itself by now, it will not say
 	}
 	if f.err == nil {
 		if o.live != nil && (f.socket == "" || f.socket == o.live.socket) {

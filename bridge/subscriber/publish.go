@@ -17,10 +17,21 @@ import (
 const publishLimit = 15 * time.Second
 
 // A route is how this hub wants to be sent events, where hubs differ: the text of the specification says the hub's own
-// address and JSON, older examples the topic's address, newer ones FHIR's media type.
+// address and JSON, older examples the topic's address, newer ones FHIR's media type. A hub's answers may teach us
+// another than its dialect says.
 type route struct {
 	toTopic bool
 	fhir    bool
+}
+
+func (h *requests) route() route {
+	d := h.dialect()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.publishTo != nil {
+		return *h.publishTo
+	}
+	return route{toTopic: d.PublishToTopic || d.TopicURL, fhir: d.FHIRMedia}
 }
 
 // other is the route to try after an answer that proves that the hub has not taken the event.
@@ -65,7 +76,7 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	if c.fault != nil {
 		return 0, &publishError{c.fault, true}
 	}
-	body, err := fhircast.Encode(e)
+	body, err := c.hub.dialect().Encode(e)
 	switch {
 	case err != nil:
 		return 0, &publishError{err, true}
@@ -76,9 +87,7 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishLimit)
 	defer cancel()
-	c.hub.mu.Lock()
-	to := c.hub.publishTo
-	c.hub.mu.Unlock()
+	to := c.hub.route()
 	status, err = c.hub.postEvent(ctx, to, body)
 	if err != nil {
 		return 0, err
@@ -95,7 +104,7 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 		return status, nil // the first answer was about the event, or about us
 	}
 	c.hub.mu.Lock()
-	c.hub.publishTo = other
+	c.hub.publishTo = &other
 	c.hub.mu.Unlock()
 	return again, nil
 }
@@ -105,7 +114,10 @@ func (h *requests) postEvent(ctx context.Context, to route, body []byte) (int, e
 	defer cancel()
 	address, media := h.cfg.HubURL, "application/json"
 	if to.toTopic {
-		address = h.below(h.cfg.Topic.Reveal())
+		var err error
+		if address, err = h.topicAddress(); err != nil {
+			return 0, &publishError{err, true}
+		}
 	}
 	if to.fhir {
 		media = "application/fhir+json"

@@ -2,11 +2,8 @@ package subscriber
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -25,14 +22,15 @@ const (
 // requests is the HTTP half: what is asked of the hub, and what was learnt from its answers. It may be used from any
 // goroutine.
 type requests struct {
-	cfg    Config
-	url    *url.URL
-	signed *http.Client
-	plain  *http.Client
+	cfg        Config
+	url        *url.URL
+	configured fhircast.Dialect // with nothing known of the hub but the quirks
+	signed     *http.Client
+	plain      *http.Client
 
 	mu        sync.Mutex
 	known     *discovered // nil until the hub was asked
-	publishTo route
+	publishTo *route      // as the hub's answers have taught us, nil while they have not
 }
 
 func newRequests(cfg Config) (*requests, error) {
@@ -45,12 +43,19 @@ func newRequests(cfg Config) (*requests, error) {
 	case cfg.Handler == nil:
 		return nil, errors.New("subscribe: no handler")
 	}
+	configured, err := fhircast.Dialect{}.With(cfg.Quirks)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
 	plain := &http.Transport{TLSClientConfig: tlsOver(cfg.TLS), DialContext: cfg.Dial, TLSHandshakeTimeout: tlsLimit,
 		IdleConnTimeout: time.Minute, Proxy: cfg.proxyFor, OnProxyConnectResponse: proxyAnswer}
-	h := &requests{cfg: cfg, url: u, plain: sameOrigin(&http.Client{Transport: plain})}
+	h := &requests{cfg: cfg, url: u, configured: configured, plain: sameOrigin(&http.Client{Transport: plain})}
 	h.signed = h.plain
 	if cfg.HTTP != nil {
 		h.signed = sameOrigin(cfg.HTTP)
+	}
+	if _, err := h.topicAddress(); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	return h, nil
 }
@@ -82,102 +87,21 @@ func (h *requests) below(segments ...string) string {
 	return u.String()
 }
 
-// subscribe asks for a subscription, or, with the socket of one, for its renewal (FHIRcast 3.0.0, 2.4.1). It returns
-// the socket that the hub names, "" if it accepted a renewal and named none.
-func (h *requests) subscribe(ctx context.Context, socket fhircast.Secret) (fhircast.Secret, error) {
-	form := url.Values{
-		"hub.channel.type": {"websocket"},
-		"hub.mode":         {"subscribe"},
-		"hub.topic":        {h.cfg.Topic.Reveal()},
-		"hub.events":       {strings.Join(h.asked(), ",")},
+// topicAddress is where the topic is found at the hub: below its address, or, for hubs of 2019, where the topic says. It
+// is then an address that came from outside, and has to be the hub's.
+func (h *requests) topicAddress() (string, error) {
+	if !h.dialect().TopicURL {
+		return h.below(h.cfg.Topic.Reveal()), nil
 	}
-	if h.cfg.Name != "" {
-		form.Set("subscriber.name", h.cfg.Name)
+	if u, err := url.Parse(h.cfg.Topic.Reveal()); err != nil || !h.owns(u, "https") {
+		return "", errTopicAddress
 	}
-	if seconds := int64(h.cfg.Lease / time.Second); seconds > 0 {
-		form.Set("hub.lease_seconds", strconv.FormatInt(seconds, 10))
-	}
-	if socket != "" {
-		form.Set("hub.channel.endpoint", socket.Reveal())
-	}
-	named, err := h.postForm(ctx, form, requestLimit)
-	if err != nil {
-		return "", fmt.Errorf("subscribe: %w", err)
-	}
-	switch {
-	case named == "" && socket == "":
-		return "", fmt.Errorf("subscribe: %w", errNoEndpoint)
-	case named != "" && !h.owns(named):
-		return "", fmt.Errorf("subscribe: %w", errEndpoint)
-	}
-	return named, nil
+	return h.cfg.Topic.Reveal(), nil
 }
 
-// unsubscribe ends the subscription of that socket (FHIRcast 3.0.0, 2.4.5).
-func (h *requests) unsubscribe(ctx context.Context, socket fhircast.Secret) error {
-	_, err := h.postForm(ctx, url.Values{
-		"hub.channel.type":     {"websocket"},
-		"hub.mode":             {"unsubscribe"},
-		"hub.topic":            {h.cfg.Topic.Reveal()},
-		"hub.channel.endpoint": {socket.Reveal()},
-	}, leaveLimit)
-	if err != nil {
-		return fmt.Errorf("unsubscribe: %w", err)
-	}
-	return nil
-}
-
-// postForm returns the socket that an answer of 200, 201 or 202 names. Any other answer is a *StatusError.
-func (h *requests) postForm(ctx context.Context, form url.Values, limit time.Duration) (fhircast.Secret, error) {
-	deadline := fmt.Sprintf("no answer within %v", limit)
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cfg.HubURL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", clean(err, deadline)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := h.signed.Do(req)
-	if err != nil {
-		return "", clean(err, deadline)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusCreated, http.StatusAccepted:
-	default:
-		return "", refusal(resp)
-	}
-	switch {
-	case err != nil:
-		return "", clean(err, deadline)
-	case isPage(body):
-		return "", errPage
-	}
-	return socketIn(body, resp.Header), nil
-}
-
-// isPage tells whether an answer is a web page, by what it holds: its content type is no proof of anything.
-func isPage(body []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))), []byte("<"))
-}
-
-// socketIn reads the body whatever its content type says; the ballot of February 2020 had a header instead.
-func socketIn(body []byte, header http.Header) fhircast.Secret {
-	var answer struct {
-		Endpoint string `json:"hub.channel.endpoint"`
-	}
-	if json.Unmarshal(body, &answer) != nil || answer.Endpoint == "" {
-		answer.Endpoint = header.Get("Content-Location")
-	}
-	return fhircast.Secret(strings.TrimSpace(answer.Endpoint))
-}
-
-// owns tells whether an address is a socket of this hub: wss, on the same host.
-func (h *requests) owns(socket fhircast.Secret) bool {
-	u, err := url.Parse(socket.Reveal())
-	return err == nil && u.Scheme == "wss" && u.User == nil && strings.EqualFold(u.Hostname(), h.url.Hostname())
+// owns tells whether an address of that scheme is at the hub's host.
+func (h *requests) owns(u *url.URL, scheme string) bool {
+	return u.Scheme == scheme && u.User == nil && strings.EqualFold(u.Hostname(), h.url.Hostname())
 }
 
 func refusal(resp *http.Response) *StatusError {
@@ -196,4 +120,9 @@ func retryAfter(header http.Header) time.Duration {
 		return 0
 	}
 	return max(until.Sub(now), 0)
+}
+
+// isPage tells whether an answer is a web page, by what it holds: its content type is no proof of anything.
+func isPage(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))), []byte("<"))
 }

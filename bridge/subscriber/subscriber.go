@@ -31,6 +31,7 @@ type Config struct {
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Proxy func(*http.Request) (*url.URL, error)
 
+	Quirks  []string      // known deviations of this hub, by the names of fhircast.Quirks; they count more than its own word
 	Lease   time.Duration // what to wish for; 0 leaves it to the hub
 	Handler Handler
 	Log     *slog.Logger   // nil discards

@@ -48,12 +48,16 @@ type world struct {
 	onSubscribe   func(n int, form url.Values, w http.ResponseWriter)
 	onSocket      func(n int, s *socket)
 	onUpgrade     func(n int, w http.ResponseWriter) (answered bool) // the nth handshake
+	onHandshake   func(r *http.Request)
 	onUnsubscribe func(w http.ResponseWriter)
 	onEvent       http.HandlerFunc
 	onContext     http.HandlerFunc
 	onWellKnown   http.HandlerFunc
 	onConnect     http.HandlerFunc // of a proxy
 	onDelivery    func(d *fhircast.Delivery)
+
+	takesJSON bool // subscribe and unsubscribe are JSON
+	signs     bool // the handshake of a socket has the token
 
 	mu       sync.Mutex
 	posts    []url.Values
@@ -187,7 +191,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		w.onWellKnown(rw, r)
 	case r.Method == http.MethodGet:
 		w.onContext(rw, r)
-	case r.Header.Get("Content-Type") == "application/x-www-form-urlencoded":
+	case r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" || w.takesJSON && r.URL.Path == "/fc":
 		w.form(rw, r)
 	default:
 		w.onEvent(rw, r)
@@ -197,6 +201,13 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 func (w *world) form(rw http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, err := url.ParseQuery(string(body))
+	if w.takesJSON {
+		var members map[string]any
+		form, err = url.Values{}, json.Unmarshal(body, &members)
+		for name, value := range members {
+			form.Set(name, fmt.Sprint(value))
+		}
+	}
 	if err != nil {
 		w.Errorf("form: %v", err)
 	}
@@ -242,13 +253,16 @@ type socket struct {
 }
 
 func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Origin") != "" || r.Header.Get("Authorization") != "" {
-		w.Error("the handshake has an Origin or a token")
+	if got := r.Header.Get("Authorization"); r.Header.Get("Origin") != "" || (got != "") != w.signs || w.signs && got != "Bearer "+token {
+		w.Errorf("the handshake has an Origin, or a token (%v)", got != "")
 	}
 	w.mu.Lock()
 	w.upgrades++
 	n := w.upgrades
 	w.mu.Unlock()
+	if w.onHandshake != nil {
+		w.onHandshake(r)
+	}
 	if w.onUpgrade != nil && w.onUpgrade(n, rw) {
 		return
 	}
