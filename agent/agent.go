@@ -7,12 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/castray/castray/agent/config"
+	"github.com/castray/castray/agent/desktop"
 	"github.com/castray/castray/bridge"
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/ipc"
@@ -34,23 +36,27 @@ type Config struct {
 	Changed func(s protocol.Status, signingIn bool)
 	// Wall is the time of day, by which a suspend is noticed; nil = time.Now. It is not used to measure anything else.
 	Wall func() time.Time
-	Log  *slog.Logger // nil discards
+	// Proxy and Networks are asked instead of the system (desktop.Proxies, desktop.Networks), in tests; nil is the system.
+	Proxy    func(*http.Request) (*url.URL, error)
+	Networks func() ([]netip.Prefix, error)
+	Log      *slog.Logger // nil discards
 }
 
 // An Agent is the running sidecar of one user. Make it with [New]; while Run runs, its other methods may be called from
 // any goroutine.
 type Agent struct {
-	cfg   Config
-	relay *bridge.Relay
-	board board
-	in    chan order    // unbuffered: what is taken is done
-	nudge chan struct{} // something that the Status is made of has changed
-	done  chan struct{}
-	keys  protocol.Keys
-	quit  func() // ends Run
-	run   string // a word that no other run has, for subscriber.name
-	asked chan struct{}
-	wait  sync.WaitGroup
+	cfg     Config
+	relay   *bridge.Relay
+	proxies desktop.Proxies
+	board   board
+	in      chan order    // unbuffered: what is taken is done
+	nudge   chan struct{} // something that the Status is made of has changed
+	done    chan struct{}
+	keys    protocol.Keys
+	quit    func() // ends Run
+	run     string // a word that no other run has, for subscriber.name
+	asked   chan struct{}
+	wait    sync.WaitGroup
 
 	// Owned by Run.
 	running    context.Context
@@ -76,8 +82,9 @@ type Agent struct {
 	notices    map[string]notice
 	wall       time.Time // at the last look at the clocks
 	mono       time.Time
-	seen       int // events at the last look
-	quiet      int // looks since the last event
+	networks   []netip.Prefix // at that look
+	seen       int            // events at the last look
+	quiet      int            // looks since the last event
 }
 
 // New makes an agent that does nothing until Run.
@@ -88,9 +95,13 @@ func New(cfg Config) *Agent {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
+	if cfg.Networks == nil {
+		cfg.Networks = desktop.Networks
+	}
 	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
 		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int)}
 	a.run = strings.ToLower(rand.Text()[:6])
+	a.proxies.Log = cfg.Log
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
 		AnswerWithin: cfg.Settings.Local.AnswerWithin,

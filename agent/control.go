@@ -184,7 +184,7 @@ func (a *Agent) resync(ctx context.Context) error {
 		switch {
 		case a.paused:
 		case a.line != nil && !a.line.client.State().Subscribed():
-			a.line.client.Reconnect("the user asked")
+			a.reconnect("the user asked")
 			tries = true
 		case a.line == nil && (a.session != nil || a.static()):
 			a.rejoin(nil)

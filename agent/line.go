@@ -61,7 +61,7 @@ func (a *Agent) connect(s seat) {
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
 		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name,
-		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
+		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
 	})
 	a.line = l
@@ -177,7 +177,7 @@ func (a *Agent) fail(err error) {
 
 func (a *Agent) transport(roots *x509.CertPool) *http.Transport {
 	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+		Proxy: a.proxy, OnProxyConnectResponse: proxyAnswered,
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: 10 * time.Second,

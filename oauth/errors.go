@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -137,10 +138,17 @@ func networkError(doing string, err error) error {
 		dns       *net.DNSError
 		own       *failure
 		timeout   interface{ Timeout() bool }
+		refused   interface{ ProxyStatus() int }
+		op        *net.OpError
 	)
 	switch {
 	case errors.As(err, &own):
 		f.doing, f.sentence, f.err = f.doing+own.doing, own.sentence, own.err
+	case errors.As(err, &refused):
+		f.doing, f.sentence = f.doing+fmt.Sprintf("the proxy answered %d", refused.ProxyStatus()), proxySentence(refused.ProxyStatus())
+	case errors.As(err, &op) && op.Op == "proxyconnect": // so net/http calls whatever fails on the way to a proxy
+		f.doing += "the proxy cannot be reached"
+		f.sentence = "The proxy of this network cannot be reached: check the network connection, then ask your administrator about the proxy."
 	case errors.As(err, &authority):
 		f.doing += "certificate signed by an unknown authority"
 		f.sentence = "The connection to the sign-in server is being inspected, or its certificate is not known here: " +
@@ -168,6 +176,19 @@ func networkError(doing string, err error) error {
 		f.sentence = "The sign-in server cannot be reached: check the network connection and try again."
 	}
 	return f
+}
+
+// proxySentence is about a proxy that did not open the way to the sign-in server. The transport that a Launcher is given
+// tells its answer by an error with a method ProxyStatus; net/http alone would tell the proxy's own words.
+func proxySentence(status int) string {
+	switch status {
+	case http.StatusProxyAuthRequired:
+		return "The proxy of this network wants a sign-in of its own: your administrator has to let Castray through to the sign-in server, " +
+			"or name a user for the proxy (HTTPS_PROXY)."
+	case http.StatusForbidden:
+		return "The proxy of this network does not allow the sign-in server: your administrator has to let Castray through."
+	}
+	return "The proxy of this network cannot reach the sign-in server: try again in a few minutes, then tell your administrator."
 }
 
 // reason says as much of a network error as holds no address.
