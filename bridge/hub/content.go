@@ -126,4 +126,6 @@ func (s Session) open(anchor string) *fhircast.Event {
 	return nil
 }
 
-func (s Session) isCurrent(open *fhircast.Event) bool { return s.Current != nil && aboutSame(s.Current, open) }
+func (s Session) isCurrent(open *fhircast.Event) bool {
+	return s.Current != nil && aboutSame(s.Current, open)
+}
