@@ -74,12 +74,10 @@ func inWard(t *testing.T, prepare, act func(w *ward)) {
 		if w.topic, err = w.hub.Hub().NewTopic(t.Context(), hubtest.User); err != nil {
 			t.Fatal(err)
 		}
-		plain := w.net.Client()
-		defer plain.CloseIdleConnections()
 		var logs bytes.Buffer
-		w.client = New(Config{HubURL: w.hub.URL(), Topic: w.topic, Events: hub.Catalogue(), Name: "Ward 7",
-			HTTP: &http.Client{Transport: bearer{plain.Transport}}, TLS: w.net.TLS(), Dial: w.net.Dial, Handler: w,
-			Log: slog.New(slog.NewTextHandler(&logs, nil))})
+		config := w.config("Ward 7", w)
+		config.Log = slog.New(slog.NewTextHandler(&logs, nil))
+		w.client = New(config)
 		if prepare != nil {
 			prepare(w)
 		}
@@ -101,14 +99,25 @@ func inWard(t *testing.T, prepare, act func(w *ward)) {
 	})
 }
 
-func (w *ward) publish(id string) {
+// config is for a client of that name at the ward's hub.
+func (w *ward) config(name string, h Handler) Config {
+	return Config{HubURL: w.hub.URL(), Topic: w.topic, Events: hub.Catalogue(), Name: name,
+		HTTP: &http.Client{Transport: bearer{w.net.Client().Transport}}, TLS: w.net.TLS(), Dial: w.net.Dial, Handler: h}
+}
+
+func patientOf(w *ward, id string) *fhircast.Event {
 	w.Helper()
 	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: w.topic, Name: "Patient-open",
 		Context: []byte(`[{"key":"patient","resource":{"resourceType":"Patient","id":"1","identifier":[{"value":"1"}]}}]`)})
 	if err != nil {
 		w.Fatal(err)
 	}
-	if status, err := w.client.Publish(w.Context(), e); err != nil || status/100 != 2 {
+	return e
+}
+
+func (w *ward) publish(id string) {
+	w.Helper()
+	if status, err := w.client.Publish(w.Context(), patientOf(w, id)); err != nil || status/100 != 2 {
 		w.Errorf("publish %s: %d, %v", id, status, err)
 	}
 	synctest.Wait()

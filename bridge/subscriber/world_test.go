@@ -370,3 +370,12 @@ func patientOpen(t *testing.T, id string) *fhircast.Event {
 	}
 	return e
 }
+
+func homeOpen(t *testing.T) *fhircast.Event {
+	t.Helper()
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: "h1", At: time.Now(), Topic: topic, Name: fhircast.HomeOpen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
