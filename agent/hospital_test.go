@@ -38,6 +38,12 @@ type hospital struct {
 
 func newHospital(t *testing.T) *hospital {
 	t.Helper()
+	return newHospitalWith(t, hub.Config{})
+}
+
+// newHospitalWith is one with such a hub, but for its address and who is let in.
+func newHospitalWith(t *testing.T, kind hub.Config) *hospital {
+	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	w := &world{T: t, ctx: ctx, address: filepath.Join(dir, "s"), store: agent.Memory(), state: filepath.Join(dir, "state")}
@@ -52,15 +58,16 @@ func newHospital(t *testing.T) *hospital {
 	}))
 	h.auth = &oauthtest.Server{ClientID: "castray", AutoApprove: true, Users: []oauthtest.User{{ID: "ada", Name: "Ada", FHIRUser: "Practitioner/ada"}},
 		Hub: func(string) (string, string) { return h.server.URL + "/hub", h.topic.Reveal() }}
-	var err error
-	h.hub, err = hubtest.New(hub.Config{BaseURL: h.server.URL + "/hub", Authorize: func(token string) (hub.Grant, bool) {
+	kind.BaseURL = h.server.URL + "/hub"
+	kind.Authorize = func(token string) (hub.Grant, bool) {
 		g, ok := h.auth.Check(token)
 		if slices.Contains(g.Scopes, "fhircast") { // the one of 2019 stands for all
 			g.Scopes = append(g.Scopes, "fhircast/*.*")
 		}
 		return hub.Grant{User: g.User, Scopes: fhircast.ParseScopes(g.Scopes), Expires: g.Expires}, ok
-	}})
-	if err != nil {
+	}
+	var err error
+	if h.hub, err = hubtest.New(kind); err != nil {
 		t.Fatal(err)
 	}
 	hubHandler.Store(h.hub)

@@ -1,9 +1,11 @@
 package agent_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/castray/castray/bridge/hub/hubtest"
 	"github.com/castray/castray/ipc/client"
 	"github.com/castray/castray/ipc/protocol"
 	"github.com/castray/castray/oauth/oauthtest"
@@ -59,4 +61,20 @@ func (h *hospital) asked() string {
 		}
 	}
 	return asked
+}
+
+// The quirks of the configuration reach the hub: what it needs said in another way is said so.
+func TestTheQuirksOfTheConfigurationReachTheHub(t *testing.T) {
+	h := newHospital(t)
+	h.write(h.file, append(h.config, "[hub]\nquirks = [\"no-discovery\", \"lower-case-names\", \"fhir-json\"]\n"...))
+	v := h.reports("viewer")
+	if events := h.forms(hubtest.Subscribe)[0]["hub.events"]; !contains(events, "patient-open,patient-close") {
+		t.Errorf("asked for %q", events)
+	}
+	h.sends(v, protocol.SendParams{Event: "Patient-open", Context: json.RawMessage(`[{"key":"patient","resource":{"resourceType":"Patient","id":"p1"}}]`)}, 202)
+	posted := h.hub.Requests(hubtest.Publish)[0]
+	if kind := posted.Header.Get("Content-Type"); kind != "application/fhir+json" || !contains(string(posted.Body), `"patient-open"`) {
+		t.Errorf("posted as %s: %s", kind, posted.Body)
+	}
+	h.phase(protocol.PhaseInSync)
 }

@@ -60,7 +60,7 @@ func (a *Agent) connect(s seat) {
 	l := &line{cancel: cancel, ended: make(chan struct{})}
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
-		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name,
+		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name, Quirks: s.hub.Quirks,
 		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
 	})

@@ -42,6 +42,7 @@ type world struct {
 	wall    func() time.Time
 	log     logs
 	browser func(context.Context, string) error // instead of the one that says yes to everything
+	tune    func(*agent.Config)                 // changes what the agent is made of
 }
 
 // logs is what the agents of a test have logged.
@@ -127,7 +128,7 @@ func (w *world) runs(settings *config.Config, authorities *x509.CertPool) *agent
 	w.Helper()
 	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, DisableKeepAlives: true}}
 	ctx, stop := context.WithCancel(w.ctx)
-	r := &running{stop: stop, ended: make(chan error, 1), agent: agent.New(agent.Config{
+	cfg := agent.Config{
 		Settings: settings, Address: w.address, StateDir: w.state, Host: "desk", Version: "test", Store: w.store,
 		Wall: w.wall, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		OpenURL: func(ctx context.Context, url string) error {
@@ -145,7 +146,11 @@ func (w *world) runs(settings *config.Config, authorities *x509.CertPool) *agent
 			_, err = io.Copy(io.Discard, resp.Body)
 			return errors.Join(err, resp.Body.Close())
 		},
-	})}
+	}
+	if w.tune != nil {
+		w.tune(&cfg)
+	}
+	r := &running{stop: stop, ended: make(chan error, 1), agent: agent.New(cfg)}
 	go func() { r.ended <- r.agent.Run(ctx) }()
 	w.running = r
 	return r.agent
@@ -198,6 +203,7 @@ type viewer struct {
 	*client.Client
 	mu     sync.Mutex
 	told   []string
+	events []json.RawMessage // of the notifications, as they came
 	answer int
 }
 
@@ -220,6 +226,9 @@ func (w *world) viewer(name string, o client.Options) *viewer {
 		if event.Topic != "castray" {
 			w.Errorf("an app was told a topic")
 		}
+		v.mu.Lock()
+		v.events = append(v.events, e.Event.Event)
+		v.mu.Unlock()
 		return note(event.Name)
 	}
 	o.Clear = func(_ context.Context, r protocol.Reason) protocol.EventAnswer { return note("clear:" + string(r)) }
