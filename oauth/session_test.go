@@ -222,7 +222,7 @@ func TestStoreFailsAndHeals(t *testing.T) {
 }
 
 func TestInvalidGrantEnds(t *testing.T) {
-	// SM-REF-07
+	// SM-REF-07, FM-12: one request, and no other in two hours.
 	for _, status := range []int{400, 401, 403} {
 		bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
 			end := run(t.Context(), s)
