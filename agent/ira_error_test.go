@@ -33,19 +33,28 @@ func TestRAD155_WhoRefusesIsToldToTheOthers(t *testing.T) {
 	opensReport(3, h, v, other, follows)
 }
 
-// RAD-156: Notify Error. What was answered 202 and then failed is told to the hub by a SyncError that it takes, and so to
-// the others.
+// RAD-156, FC-SYN-03: Notify Error. What was answered 202, since the app asks its user, and then came to nothing is told to
+// the hub by a SyncError that it takes, and so to the others.
 func TestRAD156_WhatFailsAfterA202IsNotified(t *testing.T) {
 	t.Parallel()
 	h, v, other, follows := two(t)
 	opensReport(1, h, v, other, follows)
 	follows.answers(0) // it asks its user
-	h.sends(v, protocol.SendParams{Event: "DiagnosticReport-open", Context: report(2)}, 202)
+	sent := h.sends(v, protocol.SendParams{Event: "DiagnosticReport-open", Context: report(2)}, 202)
 	s := h.until("the SyncError", func(s protocol.Status) bool { return has(s, "sync_error") })
 	if s.Phase != protocol.PhaseOutOfSync {
 		t.Errorf("phase %s", s.Phase)
 	}
 	name := h.forms(hubtest.Subscribe)[1]["subscriber.name"]
+	heard := 0
+	for _, a := range h.hub.Answers(sent.ID) {
+		if a.Subscriber == name {
+			heard = a.Status
+		}
+	}
+	if heard != 202 {
+		t.Errorf("the hub heard %d before", heard)
+	}
 	posted := 0
 	for _, r := range h.hub.Requests(hubtest.Publish) {
 		if body := string(r.Body); contains(body, `"SyncError"`) {

@@ -193,6 +193,13 @@ func wait(ctx context.Context) {
 	}
 }
 
+// rest waits for as long as an app has to, which may not ask more than a hundred times in a second.
+func (w *world) rest() {
+	for range 10 {
+		wait(w.ctx)
+	}
+}
+
 func (w *world) phase(want protocol.Phase) protocol.Status {
 	w.Helper()
 	return w.until("phase "+string(want), func(s protocol.Status) bool { return s.Phase == want })
