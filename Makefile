@@ -23,9 +23,15 @@ build:
 bench:
 	go test ./cmd/castray -run '^$$' -bench '^BenchmarkRelay$$' -benchtime 1x -timeout 30m $(if $(PAGE),-page $(abspath $(PAGE)))
 
-# Repetitions and random histories at their full count; the everyday run does a tenth.
+# Repetitions and random histories at their full count, about an hour; the everyday run does a fiftieth. What kills
+# processes and measures runs last and without the race detector; .ci/run has that at a tenth with it.
+# PAGE=docs/reliability.md keeps the table.
+soak: SHELL := /bin/bash
 soak:
-	CASTRAY_SOAK=100 go test -race -count=1 -timeout 60m ./...
+	CASTRAY_SOAK=100 go test -race -count=1 -timeout 60m -skip '^TestSoak' ./...
+	set -o pipefail; log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	CASTRAY_SOAK=100 go test -count=1 -timeout 90m -v -run '^TestSoak' ./cmd/castray | tee $$log && \
+	$(if $(PAGE),go test -count=1 -run '^TestDocsReliability$$' . -update -soak $$log,true)
 
 # Writes the pages in docs/ that come from the tests.
 docs:
