@@ -81,6 +81,7 @@ type app struct {
 	sink Sink
 
 	believes  belief
+	share     share // of what it believes
 	queue     []*message
 	bytes     int
 	writing   *message

@@ -107,6 +107,11 @@ func (c *core) tellCurrent(a *app, r *round, how manner) {
 		what, _ = name(e)
 	}
 	key, ok := what.specific(a.asks)
+	if how.as == nil && ok && key == what.anchor && a.takesPart(e.Name.Resource()) {
+		if whole := c.desk.whole(c.snapshotID()); whole != e {
+			e, mark.Snapshot = whole, true
+		}
+	}
 	if ok && key != what.anchor {
 		if e, mark.Derived = e.Derive(key), true; e != nil {
 			what, ok = name(e)

@@ -70,7 +70,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	if initial && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
 		// One of the opens that tell what is open: the newest decides what is current, the older ones are no news.
 		c.emit(answer{d, 202})
-		c.desk.isOpen(opened{e, what}, 0)
+		c.desk.isOpen(opened{event: e, what: what, version: e.Version}, 0)
 		return
 	}
 	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
@@ -161,5 +161,7 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 func (c *core) contextChanged() {
 	c.settle()
 	c.supersede()
+	c.restoring = restoring{}
+	clear(c.heard)
 	c.clearedByUser = time.Time{}
 }

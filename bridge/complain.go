@@ -22,6 +22,9 @@ const maxComplaints = 32
 // event; about one already replaced it is only counted; what names us says nothing that our rows do not.
 func (c *core) syncError(e *fhircast.Event) {
 	for _, f := range e.Failures() {
+		if c.rejectedLate(f.EventID) {
+			continue
+		}
 		c.missed(c.requests[f.EventID]) // rejected after it was accepted (FC-REQ-04)
 		if f.Subscriber != "" && f.Subscriber == c.session.Name || c.desk.isHistory(f.EventID) {
 			continue

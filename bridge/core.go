@@ -61,6 +61,8 @@ type core struct {
 	grantedAt time.Time
 	desk      desk
 	reading   reading
+	restoring restoring
+	heard     map[string]string // updates since the question that is out: the newest version of each context
 	offered   offer
 	clearings []*clearing
 
@@ -85,7 +87,7 @@ func newCore(cfg Config) *core {
 	if cfg.AnswerWithin <= 0 || cfg.AnswerWithin > maxAnswerWithin {
 		cfg.AnswerWithin = 800 * time.Millisecond
 	}
-	c := &core{cfg: cfg, requests: make(map[string]*request), complaints: make(map[string]complaint)}
+	c := &core{cfg: cfg, requests: make(map[string]*request), complaints: make(map[string]complaint), heard: make(map[string]string)}
 	c.desk.forget()
 	return c
 }
@@ -94,6 +96,7 @@ func newCore(cfg Config) *core {
 func (c *core) step(now time.Time, in input) []effect {
 	c.now, c.out = now, nil
 	in.apply(c)
+	c.share()
 	c.verdict = c.judge()
 	return c.out
 }

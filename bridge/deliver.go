@@ -47,16 +47,14 @@ func (in deliver) apply(c *core) {
 	case c.desk.note(e): // a repeat
 		c.emit(answer{d, 202})
 		delete(c.complaints, e.ID)
+	case e.Name.Verb() == fhircast.Update:
+		c.update(d)
+	case e.Name.Verb() == fhircast.Select:
+		c.selects(d)
 	default:
 		c.accepted(e)
 		c.desk.took(e)
-		r := c.newRound(d, false)
-		for _, a := range c.present() {
-			if a.wants(e.Name) && !c.waits() {
-				c.tellEvent(a, e, named{}, protocol.Mark{}, r)
-			}
-		}
-		c.conclude(r, false)
+		c.relay(d, nil)
 	}
 }
 

@@ -2,11 +2,17 @@ package bridge
 
 import (
 	"slices"
+	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-const openContexts = 32 // kept of those that a hub opens and never closes
+// What is kept of what a hub opens and never closes. The oldest beyond that is forgotten, as if it had never been opened:
+// its close is one of something else, and what is shared in it is not followed.
+const (
+	openContexts = 32
+	openBytes    = 16 << 20
+)
 
 // desk is the clinical context: what is current, what else is open, and what tells old news from new.
 type desk struct {
@@ -23,9 +29,52 @@ type desk struct {
 	order    []pair            // of seen, oldest first
 }
 
+// opened is a context that is open, and what is shared in it.
 type opened struct {
-	event *fhircast.Event
-	what  named
+	event    *fhircast.Event
+	what     named
+	version  string // context.versionId, the newest of it that we have heard of
+	content  content
+	standing standing
+	since    time.Time // of standing, where it is a bad one
+}
+
+// name is the resource that was opened as updates call it, "Type/id".
+func (o *opened) name() string { return o.event.Name.Resource() + "/" + o.what.by[o.what.anchor].id }
+
+// size is what it takes to keep it.
+func (o *opened) size() int { return len(o.event.Wire()) + o.content.bytes }
+
+// current is what is current as one of those that are open, nil = nothing is. It is valid until the desk changes.
+func (d *desk) current() *opened {
+	if d.event == nil {
+		return nil
+	}
+	return &d.open[len(d.open)-1]
+}
+
+// whole is what is current with what is shared in it by now: the event itself where nothing is, and also where what is
+// shared is not known. It must not be called when nothing is current.
+func (d *desk) whole(id string) *fhircast.Event {
+	o := d.current()
+	_, has := d.event.Item(contentKey)
+	if o.standing == behind || o.content.over || has && d.event.Version == o.version || !has && len(o.content.entries) == 0 {
+		return d.event
+	}
+	if e := o.content.with(d.event, id, o.version); e != nil {
+		return e
+	}
+	return d.event
+}
+
+// find is the open context that an update names.
+func (d *desk) find(anchor string) *opened {
+	for i := range d.open {
+		if d.open[i].name() == anchor {
+			return &d.open[i]
+		}
+	}
+	return nil
 }
 
 type anchor struct{ at fhircast.Time }
@@ -101,9 +150,16 @@ func (d *desk) older(e *fhircast.Event, what named) bool {
 }
 
 // opens makes an open current. The same resource opened again is the same open context (FHIRcast 3.0.0, 4.4).
+// What was shared in it is still there, unless the hub says otherwise.
 func (d *desk) opens(e *fhircast.Event, what named, snapshot bool) {
-	d.closes(what)
-	d.isOpen(opened{e, what}, len(d.open))
+	o := opened{event: e, what: what, version: e.Version}
+	if was := d.closes(what); was != nil {
+		o.content, o.standing, o.since = was.content, was.standing, was.since
+		if o.standing == settled {
+			o.standing = unread
+		}
+	}
+	d.isOpen(o, len(d.open))
 	if !snapshot || !d.was.is(what) {
 		d.age++
 	}
@@ -121,16 +177,26 @@ func (d *desk) opens(e *fhircast.Event, what named, snapshot bool) {
 // isOpen puts a context into the list of open ones.
 func (d *desk) isOpen(o opened, at int) {
 	d.open = slices.Insert(d.open, at, o)
-	if len(d.open) > openContexts {
+	bytes := 0
+	for i := range d.open {
+		bytes += d.open[i].size()
+	}
+	for len(d.open) > openContexts || bytes > openBytes && len(d.open) > 1 {
+		bytes -= d.open[0].size()
 		d.open = slices.Delete(d.open, 0, 1)
 	}
 }
 
-// closes takes a resource off the list of open ones. What is current is another matter.
-func (d *desk) closes(what named) {
+// closes takes a resource off the list of open ones, with what was shared in it. What is current is another matter.
+func (d *desk) closes(what named) (closed *opened) {
 	d.open = slices.DeleteFunc(d.open, func(o opened) bool {
-		return o.what.anchor == what.anchor && o.what.compareKey(what.anchor, what) == same
+		is := o.what.anchor == what.anchor && o.what.compareKey(what.anchor, what) == same
+		if is {
+			closed = &o
+		}
+		return is
 	})
+	return closed
 }
 
 // nothing makes nothing current, by an event or (nil) a reading. Other contexts stay open, and none of them becomes

@@ -54,8 +54,8 @@ func onDeskWith(t *testing.T, cfg Config, body func(d *deskTest)) {
 
 func (d *deskTest) session() Session {
 	return Session{User: "Practitioner/1", Topic: topic, Name: "Castray on test", Hub: d.hub,
-		Events: fhircast.Names(strings.Fields("Patient-open Patient-close Encounter-open ImagingStudy-open ImagingStudy-close DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update Home-open UserLogout UserHibernate")),
-		Send:   fhircast.Names([]string{"Patient-open", "Patient-close", "ImagingStudy-open"})}
+		Events: fhircast.Names(strings.Fields("Patient-open Patient-close Encounter-open ImagingStudy-open ImagingStudy-close DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update DiagnosticReport-select Home-open UserLogout UserHibernate")),
+		Send:   fhircast.Names(strings.Fields("Patient-open Patient-close ImagingStudy-open Home-open DiagnosticReport-update DiagnosticReport-select"))}
 }
 
 // subscribe starts a session and confirms its subscription; what the hub says is current is read.
@@ -127,6 +127,8 @@ type fakeHub struct {
 	offered   bool
 	current   string // an event as text, "" = none
 	name      fhircast.Name
+	version   string   // of what is current, with
+	content   []string // these observations shared in it
 	err       error
 	delay     time.Duration
 	asked     int
@@ -137,13 +139,32 @@ type fakeHub struct {
 func (h *fakeHub) set(name fhircast.Name, context string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.name, h.current = name, context
+	h.name, h.current, h.version = name, context, ""
+}
+
+// share says what is current, in which version, and what is shared in it.
+func (h *fakeHub) share(name fhircast.Name, what, version string, content ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.name, h.current, h.version, h.content = name, contextOf(what), version, content
+}
+
+// withContent is a context as a hub that shares content gives it.
+func withContent(context string, content []string) string {
+	var entries []string
+	for _, o := range content {
+		entries = append(entries, `{"fullUrl":"urn:shared:`+o+`","resource":`+observation(o)+`}`)
+	}
+	return strings.TrimSuffix(context, "]") + `,{"key":"content","resource":{"resourceType":"Bundle","type":"collection","entry":[` + strings.Join(entries, ",") + `]}}]`
 }
 
 func (h *fakeHub) Context(ctx context.Context, id string) (*fhircast.Event, bool, error) {
 	h.mu.Lock()
 	h.asked++
-	name, current, offered, err, delay := h.name, h.current, h.offered, h.err, h.delay
+	name, current, offered, err, delay, version := h.name, h.current, h.offered, h.err, h.delay, h.version
+	if version != "" {
+		current = withContent(current, h.content)
+	}
 	h.mu.Unlock()
 	select {
 	case <-time.After(delay):
@@ -156,7 +177,7 @@ func (h *fakeHub) Context(ctx context.Context, id string) (*fhircast.Event, bool
 	if current == "" {
 		return nil, true, nil
 	}
-	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(current)})
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(current), Version: version})
 	return e, true, err
 }
 
@@ -265,8 +286,11 @@ func inWords(m Message) string {
 	e := message.(*fhircast.Event)
 	word := string(e.Name)
 	if item, ok := e.Anchor(); ok {
-		who, _ := identify(item)
-		word += ":" + who.id
+		if who, ok := identify(item); ok {
+			word += ":" + who.id
+		} else if anchor, ok := about(e); ok {
+			word += ":" + anchor[strings.Index(anchor, "/")+1:]
+		}
 	}
 	var marked struct{ Castray protocol.Mark }
 	_ = json.Unmarshal(m.Params, &marked)
@@ -324,6 +348,44 @@ func evAt(name fhircast.Name, id string, at time.Time, context string) *fhircast
 		panic(err)
 	}
 	return e
+}
+
+// up is an update of a report or another anchor, "r1", from version prior to version: it puts the observations "o1" and
+// so on, and deletes those with a "-".
+func up(id, anchor, prior, version string, changes ...string) *fhircast.Event {
+	resource := map[byte]string{'p': "Patient", 'r': "DiagnosticReport"}[anchor[0]]
+	var entries []string
+	for _, o := range changes {
+		if name, gone := strings.CutPrefix(o, "-"); gone {
+			entries = append(entries, `{"fullUrl":"Observation/`+name+`","request":{"method":"DELETE","url":"Observation/`+name+`"}}`)
+			continue
+		}
+		entries = append(entries, `{"request":{"method":"PUT","url":"Observation/`+o+`"},"resource":`+observation(o)+`}`)
+	}
+	event := `{"hub.topic":"` + topic + `","hub.event":"` + resource + `-update","context.versionId":"` + version + `","context.priorVersionId":"` + prior + `",`
+	if version == "" {
+		event = `{"hub.topic":"` + topic + `","hub.event":"` + resource + `-update",`
+	}
+	return decoded(`{"timestamp":"2026-01-02T03:00:00.000Z","id":"` + id + `","event":` + event + `"context":[` + anchorOf(anchor) +
+		`,{"key":"updates","resource":{"resourceType":"Bundle","type":"transaction","entry":[` + strings.Join(entries, ",") + `]}}]}}`)
+}
+
+// anchorOf is the entry by which an update or a select names its anchor.
+func anchorOf(anchor string) string {
+	resource := map[byte]string{'p': "Patient", 'r': "DiagnosticReport"}[anchor[0]]
+	return `{"key":"` + fhircast.Key(resource) + `","reference":{"reference":"` + resource + `/` + anchor + `"}}`
+}
+
+func observation(id string) string {
+	return `{"resourceType":"Observation","id":"` + id + `","status":"preliminary","code":{"text":"x"},"subject":{"reference":"Patient/p1"}}`
+}
+
+func decoded(text string) *fhircast.Event {
+	m, err := fhircast.Decode([]byte(text))
+	if err != nil {
+		panic(err)
+	}
+	return m.(*fhircast.Event)
 }
 
 func contextOf(what string) string {

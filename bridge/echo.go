@@ -20,6 +20,7 @@ func (c *core) follows(a *app, e *fhircast.Event, what named, r *round) {
 	c.seq++
 	m := newMessage(e, what)
 	m.seq, a.newest = c.seq, c.seq
+	a.share = share{}
 	if m.open || a.believes.names(what) {
 		a.about = nil
 		a.set(protocol.OutcomeAcknowledged, "", c.now)
@@ -40,6 +41,13 @@ func (c *core) echo(e *fhircast.Event) {
 	q.over, q.confirmed = true, true
 	if c.waits() || !c.withhold(q.by, e) {
 		q.by.distrust()
+	}
+}
+
+// echoed marks a request to share something. Its echo is for the app that asked, too: it brings the new version.
+func (c *core) echoed(e *fhircast.Event) {
+	if q := c.requests[e.ID]; q != nil && q.event.Name.Is(e.Name) {
+		q.over, q.confirmed = true, true
 	}
 }
 

@@ -32,7 +32,7 @@ func TestS1_AnAppThatAskedForAnEventThatIsNotGrantedIsNotInSync(t *testing.T) {
 		all := d.attach("all", "", &fakeApp{status: 200})
 		d.subscribe()
 		all.news()
-		const fewer = "patient-open patient-close ImagingStudy-open ImagingStudy-close Encounter-open DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update home-open UserLogout UserHibernate"
+		const fewer = "patient-open patient-close ImagingStudy-open ImagingStudy-close Encounter-open DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update DiagnosticReport-select home-open UserLogout UserHibernate"
 		d.grant(fewer)
 		d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
 		d.wantPhase(protocol.PhaseInSync) // names differ only by case

@@ -67,7 +67,7 @@ func (c *core) leave() {
 	c.sub = 0
 	c.settle()
 	c.desk.forget()
-	c.reading = reading{}
+	c.reading, c.restoring = reading{}, restoring{}
 	for _, w := range slices.Clone(c.clearings) {
 		c.finish(w)
 	}
@@ -157,7 +157,10 @@ func (in refused) apply(c *core) {
 	}
 	c.counters.Malformed++
 	// A frame that could not be read at all may have been anything. An update that could not be read changes no context.
-	if in.name == "" || in.name.Changes() {
+	switch {
+	case in.name == "" || in.name.Changes():
 		c.doubt()
+	case in.name.Verb() == fhircast.Update:
+		c.unreadUpdate(in.name.Resource())
 	}
 }

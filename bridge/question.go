@@ -33,7 +33,7 @@ func (c *core) contextFor(a *app) *protocol.ContextResult {
 		if c.desk.snapshot {
 			mark = `{"snapshot":true}`
 		}
-		result.Current, result.Version = e.Relay(alias, mark), e.Version
+		result.Current, result.Version = c.desk.whole(e.ID).Relay(alias, mark), c.desk.current().version
 	}
 	left := contextBytes - len(result.Current)
 	for _, o := range slices.Backward(c.desk.open) {

@@ -49,6 +49,8 @@ func (c *core) doubt() {
 func (c *core) ask() {
 	c.seq++
 	c.reading.number, c.reading.beaten, c.reading.again, c.reading.waiting = c.seq, false, false, false
+	c.restoring = restoring{} // this answer brings what is shared, too
+	clear(c.heard)
 	c.emit(ask{gen: c.gen, number: c.seq, id: fmt.Sprintf("snapshot-%d", c.seq)})
 }
 
@@ -70,6 +72,10 @@ type read struct {
 }
 
 func (in read) apply(c *core) {
+	if in.gen == c.gen && c.restoring.out && in.number == c.restoring.number {
+		c.restored(in)
+		return
+	}
 	if in.gen != c.gen || !c.reading.active || in.number != c.reading.number {
 		return
 	}
@@ -117,6 +123,9 @@ func (c *core) adopt(e *fhircast.Event) {
 		} else {
 			c.desk.opens(e, what, true)
 		}
+	}
+	if o := c.desk.current(); o != nil && (c.outrun(e, o) || !o.took(e)) {
+		c.fallBehind(o)
 	}
 	if force {
 		c.clearedByUser = time.Time{}

@@ -267,7 +267,7 @@ func TestS10_AFullQueueCutsTheAppOff(t *testing.T) {
 		stuck.stuck = make(chan struct{})
 		stuck.mu.Unlock()
 		for i := range queueMessages + 2 {
-			d.deliver(ev("DiagnosticReport-update", fmt.Sprint(i), 2, "r1"))
+			d.deliver(up(fmt.Sprint(i), "r1", "", ""))
 		}
 		synctest.Wait()
 		if !strings.Contains(stuck.closed, "did not read") {

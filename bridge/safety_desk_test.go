@@ -47,7 +47,7 @@ func TestS1_SyncErrorAboutAnUpdateIsOpenUntilTheNextChange(t *testing.T) {
 		d.attach("viewer", "", &fakeApp{status: 200})
 		d.subscribe()
 		d.deliver(ev("DiagnosticReport-open", "1", 1, "r1/p1"))
-		update := ev("DiagnosticReport-update", "2", 2, "r1")
+		update := up("2", "r1", "", "")
 		d.deliver(update)
 		d.complain("se", "2", update.Name)
 		d.wantPhase(protocol.PhaseOutOfSync)

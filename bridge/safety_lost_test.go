@@ -18,7 +18,7 @@ func (d *deskTest) cutOff(a *fakeApp) {
 	a.stuck = make(chan struct{})
 	a.mu.Unlock()
 	for i := 0; a.closed == ""; i++ {
-		d.deliver(ev("DiagnosticReport-update", fmt.Sprint("fill-", i), 2, "r1"))
+		d.deliver(up(fmt.Sprint("fill-", i), "r1", "", ""))
 	}
 	synctest.Wait()
 }
@@ -114,7 +114,7 @@ func TestS10_AnAppThatIsCutOffByAnEventHasFailedIt(t *testing.T) {
 		stuck.stuck = make(chan struct{})
 		stuck.mu.Unlock()
 		for i := range queueMessages + 1 {
-			d.deliver(ev("DiagnosticReport-update", fmt.Sprint(i), 2, "r1"))
+			d.deliver(up(fmt.Sprint(i), "r1", "", ""))
 		}
 		d.wantAnswer("the one too many", d.deliver(ev("DiagnosticReport-close", "c", 3, "r1/p1")), 500)
 	})
@@ -200,7 +200,7 @@ func TestS13_AnAppIsToldAgainWhatWasTakenOutOfItsQueue(t *testing.T) {
 		stuck.mu.Lock()
 		stuck.stuck = hold
 		stuck.mu.Unlock()
-		d.deliver(ev("DiagnosticReport-update", "2", 2, "r1"))
+		d.deliver(up("2", "r1", "", ""))
 		d.deliver(ev("Patient-open", "3", 3, "p2"))
 		d.deliver(ev("ImagingStudy-open", "4", 4, "s1/p1")) // p2 is superseded, and p1 is what the app has
 		stuck.mu.Lock()
@@ -220,7 +220,7 @@ func TestS13_AClearCountsAlsoWhereAnUpdateWasWrittenSince(t *testing.T) {
 		d.deliver(ev("Patient-open", "1", 1, "p1"))
 		viewer.after = time.Second
 		d.deliver(ev("Patient-close", "2", 2, "p1"))
-		d.deliver(ev("DiagnosticReport-update", "3", 3, "r1"))
+		d.deliver(up("3", "r1", "", ""))
 		time.Sleep(2 * time.Second)
 		d.wantPhase(protocol.PhaseNoContext)
 	})

@@ -255,7 +255,7 @@ func TestS13_AnAppWhoseOverdueOpenWasTakenOutIsToldAgain(t *testing.T) {
 		stuck.mu.Lock()
 		stuck.stuck = hold
 		stuck.mu.Unlock()
-		d.deliver(ev("DiagnosticReport-update", "1", 1, "r1"))
+		d.deliver(up("1", "r1", "", ""))
 		d.deliver(ev("ImagingStudy-open", "2", 2, "s1/p1"))
 		time.Sleep(9 * time.Second)
 		d.deliver(ev("Patient-open", "3", 3, "p2")) // it is empty still, which is fine, but its row is silent

@@ -44,7 +44,7 @@ func TestS8_NothingShortensTheWaitForClears(t *testing.T) {
 			d.relay.Pause(slow.id, true)
 			d.relay.Pause(slow.id, false)
 		},
-		"an update of what is open": func(d *deskTest, _ *fakeApp) { d.deliver(ev("DiagnosticReport-update", "8", 3, "r1")) },
+		"an update of what is open": func(d *deskTest, _ *fakeApp) { d.deliver(up("8", "r1", "", "")) },
 		"a reconnect": func(d *deskTest, _ *fakeApp) {
 			d.relay.Lost(d.n, "reset")
 			d.confirm()
@@ -88,7 +88,7 @@ func TestS8_WhatStillWaitsForAnAppOfTheLastUserIsNotWritten(t *testing.T) {
 		stuck.mu.Lock()
 		stuck.stuck = hold
 		stuck.mu.Unlock()
-		d.deliver(ev("DiagnosticReport-update", "8", 3, "r1"))
+		d.deliver(up("8", "r1", "", ""))
 		d.deliver(ev("Patient-open", "2", 2, "p2"))
 		d.relay.Leave()
 		d.hub.set("", "")

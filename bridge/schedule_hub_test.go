@@ -212,7 +212,7 @@ func (h *simHub) nonsense() {
 	h.send(e)
 }
 
-func (h *simHub) update() { h.send(h.event("DiagnosticReport-update", "r1", 0)) }
+func (h *simHub) update() { h.send(up(h.event("Home-open", "", 0).ID, "r1", "", "")) }
 
 func (h *simHub) complain() {
 	h.mu.Lock()

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -26,6 +27,7 @@ type request struct {
 	over      bool // its broadcast is not waited for: it came, or was given up
 	confirmed bool // it came
 	withheld  bool // from the app that asked
+	rejected  bool // by a SyncError, whatever the answer was
 }
 
 // send is an app's request. What an app may ask for is decided here and nowhere else.
@@ -117,20 +119,45 @@ func (c *core) permitted(a *app, p protocol.SendParams) (*fhircast.Event, *proto
 	if id == "" {
 		id = c.cfg.NewID()
 	}
-	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: c.now, Topic: c.session.Topic, Name: event, Context: p.Context, Version: p.Version})
+	draft := fhircast.Draft{ID: id, At: c.now, Topic: c.session.Topic, Name: event, Context: p.Context, Version: p.Version}
+	e, err := fhircast.NewEvent(draft)
+	if err != nil {
+		return nil, unfit(err)
+	}
+	switch event.Verb() {
+	case fhircast.Update:
+		if draft.Version, err = c.mayUpdate(e); err == nil && draft.Version != e.Version {
+			e, err = fhircast.NewEvent(draft)
+		}
+	case fhircast.Select:
+		err = c.maySelect(e)
+	}
 	if err == nil {
 		_, err = fhircast.Encode(e)
 	}
-	if err != nil {
-		return nil, &protocol.Error{Code: protocol.CodeInvalidParams, Message: "The event cannot be sent: " + err.Error() + "."}
+	switch fault := (*protocol.Error)(nil); {
+	case errors.As(err, &fault):
+		return nil, fault
+	case err != nil:
+		return nil, unfit(err)
+	case len(e.Wire()) > eventLimit:
+		return nil, &protocol.Error{Code: protocol.CodeRefused, Message: "The event is larger than 4 MiB, which nobody would be given; share less at once.",
+			Data: &protocol.ErrorData{Status: http.StatusRequestEntityTooLarge}}
 	}
 	return e, nil
+}
+
+// eventLimit is what the agent itself relays to apps (DESIGN 5): what is larger would come back and be refused by us.
+const eventLimit = 4 << 20
+
+func unfit(err error) *protocol.Error {
+	return &protocol.Error{Code: protocol.CodeInvalidParams, Message: "The event cannot be sent: " + err.Error() + "."}
 }
 
 // post asks the hub. What was asked on one subscription is not waited for on the next (S12).
 func (c *core) post(a *app, q *request, reply func(protocol.SendResult, error)) {
 	q.by, q.gen, q.out, q.result, q.err = a, c.gen, true, nil, nil
-	q.told, q.over, q.confirmed, q.withheld = a.told, false, false, false
+	q.told, q.over, q.confirmed, q.withheld, q.rejected = a.told, false, false, false, false
 	if q.event.Name.Changes() {
 		if a.asked != nil {
 			a.asked.certain = false // its echo would find the app further on
@@ -158,7 +185,9 @@ func (in published) apply(c *core) {
 	}
 	q.out = false
 	q.by.inWork--
-	q.result, q.err = meaning(q.event.ID, in.status, in.err)
+	if !q.rejected {
+		q.result, q.err = meaning(q.event.ID, in.status, in.err)
+	}
 	if q.confirmed && q.unknown() { // our own echo confirms a request
 		q.result, q.err = &protocol.SendResult{ID: in.id, Status: 202}, nil
 	}
@@ -173,6 +202,8 @@ func (in published) apply(c *core) {
 	})
 	switch {
 	case q.gen != c.gen:
+	case q.event.Name.Verb() == fhircast.Update:
+		c.updated(q)
 	case q.err == nil:
 		c.after(echoWithin, func() { c.missed(q) })
 	case q.withheld: // refused, and yet it was broadcast

@@ -15,6 +15,9 @@ const alias = "castray"
 func (c *core) tellEvent(a *app, e *fhircast.Event, what named, mark protocol.Mark, r *round) {
 	m := newMessage(e, what)
 	m.Params = c.line(e, mark)
+	if m.open {
+		a.share = c.shareOf(e)
+	}
 	c.tell(a, m, r)
 }
 

@@ -15,6 +15,7 @@ const (
 	problemCleared     = "cleared_by_user"
 	problemUnknown     = "context_unknown"
 	problemSyncError   = "sync_error"
+	problemContent     = "content_unknown" // what is shared in the current context, not the context itself
 	// The hub grants fewer events than we asked for; and, about an app, one that this app asked for by name.
 	problemNotGranted    = "events_not_granted"
 	problemAppNotGranted = "app_event_not_granted"
@@ -61,6 +62,9 @@ func (c *core) view() *View {
 		v.Problems = append(v.Problems, Problem{Code: problemUnknown, Since: cmp.Or(c.unknownSince, c.confirmed)})
 	}
 	v.Problems = append(v.Problems, c.notGranted()...)
+	if since, ok := c.contentProblem(); ok {
+		v.Problems = append(v.Problems, Problem{Code: problemContent, Since: since})
+	}
 	if since, ok := c.clearedProblem(); ok {
 		v.Problems = append(v.Problems, Problem{Code: problemCleared, Since: since})
 	}
@@ -122,6 +126,9 @@ func (c *core) judge() protocol.Phase {
 func (c *core) worst() protocol.Phase {
 	attention, unconfirmed := c.isUnknown(), false
 	if _, ok := c.clearedProblem(); ok {
+		attention = true
+	}
+	if _, ok := c.contentProblem(); ok {
 		attention = true
 	}
 	if c.reading.active && !c.reading.first && c.now.Sub(c.reading.since) >= c.cfg.AnswerWithin {

@@ -1,0 +1,125 @@
+package bridge
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
+
+// contentLimit is how much of what is shared in one context is kept. More would not fit a line to an app.
+const contentLimit = 4 << 20
+
+// content is what was shared in one context: resources by "Type/id", in the order in which they came. It is patient
+// data, and it goes when the context is closed (FHIRcast 3.0.0, 2.10).
+type content struct {
+	entries []shared
+	bytes   int
+	over    bool // it grew beyond what we keep
+}
+
+// shared is one resource. The address under which it came is kept: others may refer to it (FC-CS-29).
+type shared struct {
+	name     string // "Type/id"
+	address  string // fullUrl, "" = it had none
+	resource json.RawMessage
+}
+
+func (s shared) size() int { return len(s.name) + len(s.address) + len(s.resource) }
+
+// put adds a resource, or replaces it where it is.
+func (k *content) put(s shared) {
+	if k.over {
+		return
+	}
+	i := k.index(s.name)
+	if k.bytes += s.size(); i >= 0 {
+		if k.bytes -= k.entries[i].size(); s.address == "" {
+			s.address = k.entries[i].address
+			k.bytes += len(s.address)
+		}
+		k.entries = slices.Clone(k.entries) // what was told before is shared
+		k.entries[i] = s
+	} else {
+		k.entries = append(slices.Clip(k.entries), s)
+	}
+	if k.bytes > contentLimit {
+		*k = content{over: true}
+	}
+}
+
+func (k *content) remove(name string) {
+	if i := k.index(name); i >= 0 {
+		k.bytes -= k.entries[i].size()
+		k.entries = slices.Delete(slices.Clone(k.entries), i, i+1)
+	}
+}
+
+func (k *content) index(name string) int {
+	return slices.IndexFunc(k.entries, func(s shared) bool { return s.name == name })
+}
+
+// take applies an update, in the order of its entries, and tells whether it is more by now than we keep.
+func (k *content) take(changes []entry) (over bool) {
+	for _, e := range changes {
+		if e.remove {
+			k.remove(e.name)
+		} else {
+			k.put(e.shared)
+		}
+	}
+	return k.over
+}
+
+// item is the entry `content` of a context as it is read (FHIRcast 3.0.0, 2.9).
+func (k *content) item() json.RawMessage {
+	type one struct {
+		FullURL  string          `json:"fullUrl,omitempty"`
+		Resource json.RawMessage `json:"resource"`
+	}
+	type bundle struct {
+		ResourceType string `json:"resourceType"`
+		Type         string `json:"type"`
+		Entry        []one  `json:"entry,omitempty"`
+	}
+	b := bundle{ResourceType: "Bundle", Type: "collection"}
+	for _, s := range k.entries {
+		b.Entry = append(b.Entry, one{s.address, s.resource})
+	}
+	text, err := json.Marshal(struct {
+		Key      string `json:"key"`
+		Resource bundle `json:"resource"`
+	}{contentKey, b})
+	if err != nil {
+		return nil // every resource was read as JSON
+	}
+	return text
+}
+
+const contentKey = "content"
+
+// with is the open e as it would be read now: its version is the newest, and its content what k holds. It keeps its
+// timestamp, and gets an id that no app has seen. Nil when it cannot be made.
+func (k *content) with(e *fhircast.Event, id, version string) *fhircast.Event {
+	var list []json.RawMessage
+	for _, item := range e.Context {
+		if item.Key == contentKey {
+			continue
+		}
+		text, err := json.Marshal(map[string]any{"key": item.Key, item.Kind: item.Value})
+		if err != nil {
+			return nil
+		}
+		list = append(list, text)
+	}
+	list = append(list, k.item())
+	context, err := json.Marshal(list)
+	if err != nil {
+		return nil
+	}
+	whole, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: e.Timestamp.At, Topic: e.Topic, Name: e.Name, Context: context, Version: version})
+	if err != nil {
+		return nil
+	}
+	return whole
+}
