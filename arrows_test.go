@@ -15,8 +15,9 @@ var arrows = map[string]row{
 	"cmd/castray": {floor: 7,
 		imports: []string{"agent", "agent/config", "agent/desktop", "agent/doctor", "agent/sandbox", "agent/statuspage", "agent/tray",
 			"assets", "bridge/fhircast", "ipc", "ipc/client", "ipc/protocol"},
-		tests: []string{"bridge/hub/hubtest", "oauth/oauthtest"},
-		why:   "main joins the agent to its views and to the sandbox; what an event is made of, it asks bridge/fhircast"},
+		tests: []string{"bridge/hub", "bridge/hub/hubtest", "bridge/subscriber", "oauth/oauthtest"},
+		why: "main joins the agent to its views and to the sandbox; what an event is made of, it asks bridge/fhircast; the soak's " +
+			"hub is a process, and two thousand subscribers are no two thousand agents"},
 
 	"agent/tray":       {floor: 6, imports: []string{"agent", "agent/desktop", "assets", "ipc/protocol"}, why: "draws a Status; asks agent/desktop whether there is a session bus to draw on"},
 	"agent/statuspage": {floor: 6, imports: []string{"agent", "assets", "ipc/protocol"}},

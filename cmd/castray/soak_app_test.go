@@ -24,6 +24,8 @@ type soakApp struct {
 	shows  string // id of the patient, or of the report, "" for none
 	joined bool   // hears the agent
 	phase  protocol.Phase
+	hangs  time.Duration      // in the next callback
+	hung   bool               // in one, in which nobody can tell it anything
 	again  context.CancelFunc // ends the library's run, for another
 }
 
@@ -43,6 +45,10 @@ func (a *soakApp) run(ctx context.Context) {
 		_ = client.Run(life, a.options)
 		again()
 		a.lost(nil) // after an end of its own the library says nothing
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond): // no app is back in no time
+		}
 	}
 }
 
@@ -53,7 +59,27 @@ func (a *soakApp) restart() {
 	a.again()
 }
 
-func (a *soakApp) event(_ context.Context, e *client.Event) protocol.EventAnswer {
+// hang lets the next callback take so long.
+func (a *soakApp) hang(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.hangs = d
+}
+
+// hold is what an app does that hangs, until its connection ends.
+func (a *soakApp) hold(ctx context.Context) {
+	a.mu.Lock()
+	d := a.hangs
+	a.hangs, a.hung = 0, d > 0
+	a.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func (a *soakApp) event(ctx context.Context, e *client.Event) protocol.EventAnswer {
+	a.hold(ctx)
 	var body struct {
 		Name    fhircast.Name `json:"hub.event"`
 		Context []struct {
@@ -76,14 +102,15 @@ func (a *soakApp) event(_ context.Context, e *client.Event) protocol.EventAnswer
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.shows = shows
+	a.shows, a.hung = shows, false
 	return protocol.EventAnswer{Status: 200}
 }
 
-func (a *soakApp) clear(context.Context, protocol.Reason) protocol.EventAnswer {
+func (a *soakApp) clear(ctx context.Context, _ protocol.Reason) protocol.EventAnswer {
+	a.hold(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.shows = ""
+	a.shows, a.hung = "", false
 	return protocol.EventAnswer{Status: 200}
 }
 
@@ -96,7 +123,7 @@ func (a *soakApp) status(s protocol.Status) {
 func (a *soakApp) lost(error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.joined, a.phase = false, ""
+	a.joined, a.hung, a.phase = false, false, ""
 }
 
 // believes is what the app shows, and whether it has been told that this is the context.
@@ -104,7 +131,7 @@ func (a *soakApp) believes() (shows string, well bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	wellPhase := slices.Contains([]protocol.Phase{protocol.PhaseInSync, protocol.PhaseNoContext, protocol.PhaseUnconfirmed}, a.phase)
-	return a.shows, a.joined && wellPhase
+	return a.shows, a.joined && !a.hung && wellPhase
 }
 
 // nobody is what is current where there is no hub: nothing that an app may show as the context.

@@ -104,7 +104,8 @@ func serveSoakHub(address, pemFile string, topics int, patient string) error {
 	if err := out.Encode(soakState{}); err != nil { // ready
 		return err
 	}
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Buffer(nil, 1<<20); in.Scan(); {
 		var order soakOrder
 		if err := json.Unmarshal(in.Bytes(), &order); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -35,6 +36,9 @@ type soakResult struct {
 	Measured []string `json:"measured"`
 	Percent  int      `json:"percent"`
 	Race     bool     `json:"race"`
+	Date     string   `json:"date"`
+	Commit   string   `json:"commit"`
+	Machine  string   `json:"machine"`
 }
 
 // tell prints the result of a test that has not failed.
@@ -43,6 +47,8 @@ func (r soakResult) tell(t *testing.T) {
 		return
 	}
 	r.Test, r.Percent, r.Race = t.Name(), soakPercent(t), soakRace
+	r.Date, r.Commit = time.Now().UTC().Format(time.DateOnly), benchCommit()
+	r.Machine = fmt.Sprintf("%s, %d processors, %s %s/%s", benchProcessor(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	line, err := json.Marshal(r)
 	benchCheck(t, err)
 	fmt.Printf("soak %s\n", line)

@@ -103,8 +103,9 @@ func (w *soakWorld) order(o soakOrder) soakState {
 	w.Helper()
 	line, err := json.Marshal(o)
 	benchCheck(w, err)
-	_, err = w.hub.in.Write(append(line, '\n'))
-	benchCheck(w, err)
+	if _, err := w.hub.in.Write(append(line, '\n')); err != nil {
+		w.Fatalf("the hub is not there to %s: %v; it says:\n%s", o.Do, err, w.hub.log)
+	}
 	var s soakState
 	benchCheck(w, json.Unmarshal(w.hub.line(), &s))
 	if s.Error != "" {
@@ -231,24 +232,29 @@ func (p *soakProcess) line() []byte {
 }
 
 // descriptors is how many the process has open.
-func (p *soakProcess) descriptors() int {
-	p.t.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Process.Pid))
-	benchCheck(p.t, err)
+func (p *soakProcess) descriptors() int { return descriptorsOf(p.t, fmt.Sprint(p.Process.Pid)) }
+
+// resident is the process's memory in bytes, own the part that is not a file's.
+func (p *soakProcess) resident() int64 { return memoryOf(p.t, fmt.Sprint(p.Process.Pid), "VmRSS:") }
+func (p *soakProcess) own() int64      { return memoryOf(p.t, fmt.Sprint(p.Process.Pid), "RssAnon:") }
+
+func descriptorsOf(t *testing.T, pid string) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/" + pid + "/fd")
+	benchCheck(t, err)
 	return len(list)
 }
 
-// resident is the process's memory in bytes.
-func (p *soakProcess) resident() int64 {
-	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
-	benchCheck(p.t, err)
+func memoryOf(t *testing.T, pid, kind string) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + pid + "/status")
+	benchCheck(t, err)
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); f[0] == "VmRSS:" {
+		if f := strings.Fields(line); f[0] == kind {
 			return benchNumber(f[1]) << 10
 		}
 	}
-	p.t.Fatal("no VmRSS")
+	t.Fatal("no " + kind)
 	return 0
 }
 
