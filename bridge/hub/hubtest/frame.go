@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // Opcodes of RFC 6455, 5.2.
@@ -83,6 +84,14 @@ func serverFrame(final bool, opcode byte, payload []byte) []byte {
 		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 	}
 	return append(b, payload...)
+}
+
+// clientFrame is a frame as a client writes it, with a mask that changes nothing.
+func clientFrame(opcode byte, payload []byte) []byte {
+	b := serverFrame(true, opcode, payload)
+	head := len(b) - len(payload)
+	b[1] |= 0x80
+	return slices.Insert(b, head, 0, 0, 0, 0)
 }
 
 func textFrame(text string) []byte { return serverFrame(true, opText, []byte(text)) }

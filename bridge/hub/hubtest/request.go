@@ -1,10 +1,8 @@
 package hubtest
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -70,31 +68,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	asked := request(r, body)
-	wrong, moves := s.came(asked)
+	wrong := s.came(asked)
 	if !wait(r.Context(), wrong.Delay) {
 		return
 	}
-	if moves {
-		form := maps.Clone(asked.Form)
-		form.Del("hub.channel.endpoint")
-		body = []byte(form.Encode())
-	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	answered := func(status int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		asked.Status = status
 	}
-	if asked.On == Connect && wrong == (Reply{Delay: wrong.Delay}) {
-		s.Hub().ServeHTTP(hijacker{w, s, r.URL.Path, answered}, r)
-		return
-	}
-	answer := &recorder{header: http.Header{}}
-	if wrong.Status != 0 {
-		wrong.write(answer)
-	} else if asked.On != Connect {
-		s.Hub().ServeHTTP(answer, r)
-		s.rewrite(asked, answer)
+	c := s.newCall(r, asked, body)
+	switch {
+	case wrong.Status != 0:
+		wrong.write(c.answer)
+	case !s.prepare(c):
+	case asked.On == Connect:
+		if wait(r.Context(), wrong.Late) && !wrong.Lose {
+			s.connect(c, hijacker{ResponseWriter: w, server: s, answered: answered})
+			return
+		}
+	default:
+		s.Hub().ServeHTTP(c.answer, c.request())
+		s.finish(c)
 	}
 	if !wait(r.Context(), wrong.Late) {
 		return
@@ -102,20 +97,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if wrong.Lose {
 		panic(http.ErrAbortHandler) // net/http breaks the line
 	}
-	answered(answer.status)
-	answer.copyTo(w)
+	answered(c.answer.status)
+	c.answer.copyTo(w)
 }
 
-// came keeps a request and tells what goes wrong with it; moves is for a renewal that is treated as a new subscribe.
-func (s *Server) came(asked *Request) (wrong Reply, moves bool) {
+// came keeps a request and tells what is to be done with it.
+func (s *Server) came(asked *Request) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, asked)
 	if len(s.requests) > kept {
 		s.requests = s.requests[1:]
 	}
-	wrong = s.armed.takeReply(asked.On)
-	return wrong, asked.On == Subscribe && asked.Form.Has("hub.channel.endpoint") && s.armed.take(RenewalMovesOn)
+	return s.armed.takeReply(asked.On)
 }
 
 // request tells the kinds of request apart by what they have.

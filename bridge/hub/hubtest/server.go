@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,15 +23,17 @@ const (
 // A Server is a hub with faults, an http.Handler. It may be used from any goroutine. Without faults it is the hub.
 type Server struct {
 	config   hub.Config
+	base     string // the path of BaseURL
+	rows     []deviation
 	sessions *sessions
 
 	mu        sync.Mutex
 	hub       *hub.Hub
 	armed     armed
 	sockets   map[*socket]bool
-	endpoints map[string]url.Values // subscribe requests by the path of their endpoint
-	requests  []*Request            // the latest
-	answers   []Answer              // the latest
+	endpoints map[string]*endpoint // by path
+	requests  []*Request           // the latest
+	answers   []Answer             // the latest
 }
 
 // kept is how many requests and answers are remembered.
@@ -54,8 +56,12 @@ func New(c hub.Config) (*Server, error) {
 	if c.Store == nil {
 		c.Store = &hub.Memory{}
 	}
-	s := &Server{sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]url.Values{}}
+	s := &Server{rows: catalogue(), sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]*endpoint{}}
+	s.sessions.closeClears = s.closeClears
 	c.Store = s.sessions
+	if u, err := url.Parse(c.BaseURL); err == nil { // or hub.New complains
+		s.base = strings.TrimRight(u.Path, "/")
+	}
 	s.config = c
 	s.Clear()
 	var err error
@@ -73,11 +79,17 @@ func (s *Server) Hub() *hub.Hub {
 	return s.hub
 }
 
-// Fault sets how many times from now on a fault happens: 0 ends it, below 0 is always.
+// Fault sets how many times from now on a fault happens: 0 ends it, below 0 is always. A habit ([Habits]) has no number.
 func (s *Server) Fault(f Fault, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.armed.faults[f] = times
+	delete(s.armed.parts, f)
+	for _, d := range s.rows {
+		if d.name == f && d.made != nil && times != 0 {
+			s.armed.parts[f] = d.made
+		}
+	}
 }
 
 // Reply treats the next so many requests of a kind in another way, below 0 all; after those that are set already.
@@ -93,7 +105,7 @@ func (s *Server) Reply(on On, r Reply, times int) {
 func (s *Server) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.armed = armed{faults: map[Fault]int{}, replies: map[On][]pendingReply{}}
+	s.armed = newArmed()
 }
 
 // Drop breaks the lines of the subscribers of that name, now and all together; "" means all. There is no close frame.
@@ -118,7 +130,7 @@ func (s *Server) Silence(name string) {
 // Deny sends a denial to the subscribers of that name ("" means all) and closes with 1000, as if the hub had decided so.
 func (s *Server) Deny(name, reason string) {
 	for _, c := range s.named(name) {
-		c.send(append(textFrame(denied(c.topic, reason)), closeFrame(1000)...))
+		c.deny(reason)
 	}
 }
 
@@ -193,11 +205,32 @@ func (s *Server) named(name string) []*socket {
 	return list
 }
 
+func (s *Server) closeClears() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.armed.take(CloseClearsCurrent)
+}
+
+// mute keeps from the socket of that path what the hub says from now on.
+func (s *Server) mute(path string) {
+	for _, c := range s.named("") {
+		if c.path == path {
+			c.mu.Lock()
+			c.muted = true
+			c.mu.Unlock()
+		}
+	}
+}
+
 func (s *Server) add(c net.Conn, path string) *socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked := s.endpoints[path]
-	made := &socket{Conn: c, server: s, path: path, topic: asked.Get("hub.topic"), name: asked.Get("subscriber.name")}
+	made := &socket{Conn: c, server: s, path: path, open: map[string]bool{}, events: map[string]string{}}
+	if e := s.endpoints[path]; e != nil {
+		e.used = true
+		made.token, made.asked = e.token, e.asked
+		made.topic, made.name = e.form.Get("hub.topic"), e.form.Get("subscriber.name")
+	}
 	s.sockets[made] = true
 	return made
 }
@@ -206,35 +239,4 @@ func (s *Server) remove(c *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sockets, c)
-}
-
-// sessions remembers which topics there are, so that a restart can forget their contexts.
-type sessions struct {
-	hub.Store
-	mu     sync.Mutex
-	topics []fhircast.Secret
-}
-
-func (s *sessions) Save(ctx context.Context, topic fhircast.Secret, state hub.Session) error {
-	s.mu.Lock()
-	if !slices.Contains(s.topics, topic) {
-		s.topics = append(s.topics, topic)
-	}
-	s.mu.Unlock()
-	return s.Store.Save(ctx, topic, state)
-}
-
-func (s *sessions) forget(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, topic := range s.topics {
-		state, err := s.Store.Load(ctx, topic)
-		if err != nil {
-			continue // ended
-		}
-		if err := s.Store.Save(ctx, topic, hub.Session{User: state.User}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

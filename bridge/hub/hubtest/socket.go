@@ -3,13 +3,11 @@ package hubtest
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
-
-	"github.com/castray/castray/bridge/fhircast"
 )
 
 // A hijacker hands the hub a connection that we listen in on.
@@ -39,8 +37,9 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // changed or not. Reading and writing are each done by one goroutine at a time, as the hub does.
 type socket struct {
 	net.Conn
-	server            *Server
-	path, topic, name string
+	server                   *Server
+	path, topic, name, token string
+	asked                    url.Values // the subscribe request
 
 	read struct { // of the reader
 		raw   []byte // an incomplete frame
@@ -53,6 +52,17 @@ type socket struct {
 	upgraded bool   // the handshake's answer is through
 	raw      []byte // an incomplete frame of the hub's
 	silent   bool
+	muted    bool   // the hub is not heard any more
+	held     []byte // a confirmation that waits
+	late     bool   // and for nothing but its time
+	beating  bool
+	timers   []*time.Timer
+	ended    bool
+
+	// Of deviations, guarded by the server's lock.
+	open    map[string]bool   // what the subscriber knows to be open, or shared
+	renamed string            // what stands before the ids of its events
+	events  map[string]string // the latest ids and names that it was sent
 }
 
 func (s *socket) Read(p []byte) (int, error) {
@@ -73,8 +83,7 @@ func (s *socket) Read(p []byte) (int, error) {
 			}
 			s.read.raw = rest
 			if !s.isSilent() {
-				s.server.heard(s, f)
-				s.read.ready = append(s.read.ready, f.raw...)
+				s.read.ready = append(s.read.ready, s.server.heard(s, f)...)
 			}
 		}
 	}
@@ -114,7 +123,7 @@ func (s *socket) Write(p []byte) (int, error) {
 
 // pass sends one frame of the hub's, or what a fault makes of it.
 func (s *socket) pass(f frame) error {
-	if s.silent {
+	if s.silent || s.muted {
 		return nil
 	}
 	out := f.raw
@@ -132,6 +141,9 @@ func (s *socket) pass(f frame) error {
 func (s *socket) Close() error {
 	s.mu.Lock()
 	silent := s.silent
+	if !silent {
+		s.end()
+	}
 	s.mu.Unlock()
 	if silent {
 		return nil
@@ -150,10 +162,16 @@ func (s *socket) isSilent() bool {
 func (s *socket) send(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.silent && s.upgraded {
+	s.write(b)
+}
+
+// write is for who holds the socket's lock. It tells whether the socket still lives.
+func (s *socket) write(b []byte) bool {
+	if !s.silent && !s.ended && s.upgraded && len(b) > 0 {
 		_ = s.Conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
 		_, _ = s.Conn.Write(b)
 	}
+	return !s.ended
 }
 
 func (s *socket) silence() {
@@ -165,6 +183,9 @@ func (s *socket) silence() {
 // breakOff ends the line without a word.
 func (s *socket) breakOff() {
 	s.server.remove(s)
+	s.mu.Lock()
+	s.end()
+	s.mu.Unlock()
 	s.sever()
 }
 
@@ -180,31 +201,4 @@ func (s *socket) sever() {
 		m.cut()
 	}
 	_ = c.Close()
-}
-
-// heard keeps what a subscriber said.
-func (s *Server) heard(from *socket, f frame) {
-	a := Answer{Subscriber: from.name, At: time.Now()}
-	switch f.opcode {
-	case opText:
-		a.Raw = string(f.payload)
-		if m, err := fhircast.Decode(bytes.Clone(f.payload)); err == nil {
-			if answer, ok := m.(*fhircast.Answer); ok {
-				a.ID, a.Status = answer.ID, answer.Status
-			}
-		}
-	case opClose:
-		a.Closed = 1005
-		if len(f.payload) >= 2 {
-			a.Closed = int(binary.BigEndian.Uint16(f.payload))
-		}
-	default:
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers = append(s.answers, a)
-	if len(s.answers) > kept {
-		s.answers = s.answers[1:]
-	}
 }

@@ -5,52 +5,99 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-
-	"github.com/castray/castray/bridge/fhircast"
 )
 
 // twist is what goes to the line instead of a text frame of the hub's. It is called with the socket's lock.
 func (s *Server) twist(to *socket, f frame) []byte {
-	m, err := fhircast.Decode(bytes.Clone(f.payload))
-	if err != nil {
+	n, ok := readNotice(f.payload)
+	if !ok {
 		return f.raw
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch m.(type) {
-	case *fhircast.Confirmation:
-		return s.confirmation(f)
-	case *fhircast.Event:
+	if n.event != nil {
 		if end, ok := s.endInstead(to); ok {
 			return end
 		}
-		return append(s.before(to), s.event(f)...)
 	}
-	return f.raw
+	out, text := f.raw, f.payload
+	if s.spoken(to, n) {
+		text = n.write()
+		out = serverFrame(true, opText, text)
+	}
+	switch {
+	case n.confirms():
+		return s.confirmation(to, out)
+	case n.event != nil:
+		to.sent(n)
+		out = append(s.before(to), s.repeated(out, text)...)
+		if to.held != nil && !to.late {
+			out = append(out, to.release()...)
+		}
+	}
+	return out
 }
 
-func (s *Server) confirmation(f frame) []byte {
+// sent remembers the names of the latest events, for what is said about them.
+func (to *socket) sent(n *notice) {
+	if len(to.events) > 100 {
+		clear(to.events)
+	}
+	to.events[n.top.text("id")] = n.name()
+}
+
+// spoken lets the deviations at a message; it tells whether one did something.
+func (s *Server) spoken(to *socket, n *notice) (changed bool) {
+	for _, d := range s.rows {
+		if d.said != nil && s.armed.due(d.name) && d.said(to, n) {
+			s.armed.spend(d.name)
+			changed = true
+		}
+	}
+	return changed
+}
+
+func (s *Server) confirmation(to *socket, out []byte) []byte {
+	late := s.armed.take(ConfirmLate)
 	switch {
 	case s.armed.take(NeverConfirm):
 		return nil
-	case s.armed.take(ConfirmOtherTopic):
-		return changed(f, "hub.topic", "T-other")
-	case s.armed.take(ConfirmNoEvents):
-		return changed(f, "hub.events", "")
+	case late || s.armed.take(EventBeforeConfirmation):
+		to.hold(out, late)
+		out = nil
 	}
-	return f.raw
+	to.beat(s.heartbeat(to))
+	return out
 }
 
-func (s *Server) event(f frame) []byte {
+// heartbeat is what a socket is to hear every 10 s, nil for nothing.
+func (s *Server) heartbeat(to *socket) *notice {
+	n := &notice{top: object{}, event: object{}}
+	n.event.set("hub.topic", to.topic)
+	n.event.set("hub.event", "heartbeat")
+	period := object{"key": raw("period"), "decimal": raw(int(beatEvery / time.Second))}
+	switch {
+	case s.armed.due(HeartbeatAsked) && strings.Contains(strings.ToLower(to.asked.Get("hub.events")), "heartbeat") && s.armed.take(HeartbeatAsked):
+		n.context = []object{period}
+	case s.armed.take(HeartbeatStringPeriod):
+		period.set("decimal", "10")
+		n.context = []object{period}
+	case s.armed.take(HeartbeatWithoutPeriod):
+	default:
+		return nil
+	}
+	return n
+}
+
+// repeated is an event as it goes out, once, twice or in pieces.
+func (s *Server) repeated(out, text []byte) []byte {
 	switch {
 	case s.armed.take(EventTwice):
-		return append(bytes.Clone(f.raw), f.raw...)
-	case s.armed.take(EventOld):
-		return changed(f, "timestamp", fhircast.At(time.Now().Add(-24*time.Hour)).Raw)
+		return append(bytes.Clone(out), out...)
 	case s.armed.take(EventFragmented):
-		return fragments(f.payload)
+		return fragments(text)
 	}
-	return f.raw
+	return out
 }
 
 // endInstead ends the socket; out goes before the end.
@@ -58,6 +105,7 @@ func (s *Server) endInstead(to *socket) (out []byte, ends bool) {
 	switch {
 	case s.armed.take(Drop):
 		delete(s.sockets, to)
+		to.end()
 		to.sever()
 		return nil, true
 	case s.armed.take(Silent):
@@ -97,17 +145,6 @@ func (s *Server) before(to *socket) []byte {
 	add(FrameTwoNames, text(`{"id":"twice",`+stamp+`,"event":{`+topic+`,"hub.event":"Patient-open","hub.event":"Patient-close",`+foreign+`}}`))
 	add(FrameWrongType, text(`{"id":"wrong",`+stamp+`,"event":{`+topic+`,"hub.event":"Patient-open","context":"none"}}`))
 	return b
-}
-
-// changed is a message with one member at its top replaced.
-func changed(f frame, member, value string) []byte {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(f.payload, &m) != nil {
-		return f.raw
-	}
-	m[member] = json.RawMessage(quote(value))
-	b, _ := json.Marshal(m)
-	return serverFrame(true, opText, b)
 }
 
 func denied(topic, reason string) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,11 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newWorldOf(t, s)
+}
+
+func newWorldOf(t *testing.T, s *hubtest.Server) *world {
+	t.Helper()
 	w := &world{T: t, Server: s, net: hubtest.Pipe(s)}
 	w.client = w.net.Client()
 	t.Cleanup(func() {
@@ -40,9 +46,11 @@ func newWorld(t *testing.T) *world {
 		s.Close()
 		w.net.Close()
 	})
-	if w.topic, err = s.Hub().NewTopic(t.Context(), hubtest.User); err != nil {
+	topic, err := s.Hub().NewTopic(t.Context(), hubtest.User)
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.topic = topic
 	return w
 }
 
@@ -149,6 +157,16 @@ func (p *peer) frame() string {
 	}
 }
 
+// until passes over frames to the one that has that part: an answer that comes before its event is none.
+func (p *peer) until(part string) {
+	p.Helper()
+	for f := p.frame(); !strings.Contains(f, part); f = p.frame() {
+		if f == "nothing" || strings.HasPrefix(f, "end ") {
+			p.Fatalf("no %s: %s", part, f)
+		}
+	}
+}
+
 func closeCode(code int) string { b, _ := json.Marshal(code); return string(b) }
 
 func (w *world) event(id string) *fhircast.Event {
@@ -158,6 +176,47 @@ func (w *world) event(id string) *fhircast.Event {
 		w.Fatal(err)
 	}
 	return e
+}
+
+// made is an event of any name, with entries of a context as JSON.
+func (w *world) made(id, name string, entries ...string) *fhircast.Event {
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), Topic: w.topic, Name: fhircast.Name(name),
+		Context: json.RawMessage("[" + strings.Join(entries, ",") + "]")})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return e
+}
+
+const (
+	patient = `{"key":"patient","resource":{"resourceType":"Patient","id":"p"}}`
+	study   = `{"key":"study","resource":{"resourceType":"ImagingStudy","id":"s"}}`
+	report  = `{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"r"}}`
+)
+
+// unversioned is a frame without the version that the hub put into it.
+func unversioned(frame string) string {
+	return regexp.MustCompile(`"context.versionId":"[A-Z0-9]+",?`).ReplaceAllString(frame, "")
+}
+
+// post is a publish request as a client sends it.
+func (w *world) post(e *fhircast.Event) (status int, body string) {
+	w.Helper()
+	status, body, _, err := w.do("POST", w.URL(), "application/json", string(e.Wire()))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return status, body
+}
+
+// get is the current context.
+func (w *world) get() (status int, body string) {
+	w.Helper()
+	status, body, _, err := w.do("GET", w.URL()+"/"+w.topic.Reveal(), "", "")
+	if err != nil {
+		w.Fatal(err)
+	}
+	return status, body
 }
 
 func (w *world) publish(id string) {
