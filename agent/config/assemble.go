@@ -207,6 +207,9 @@ func (b *builder) hub(s scope, at string) Hub {
 		Test:      s.value(at + "test").(bool),
 	}
 	b.checkPreset(s, at, h)
+	if s.text(at+"channel") == "websocket" && h.Dialect().NoSocket {
+		b.warn(s.where(at+"quirks"), at+"quirks", "a hub of this version has no channel but the webhook, which is not in this version of Castray; no event will come")
+	}
 	if h.URL != "" {
 		b.verify(s, at+"url", checkURL(h.URL, h.Test))
 	}

@@ -126,6 +126,16 @@ func TestEveryQuirkIsConfiguredAndDocumented(t *testing.T) {
 	}
 }
 
+// A version that knows callbacks only is said to be of no use yet.
+func TestAVersionWithoutASocketIsWarnedOf(t *testing.T) {
+	for quirks, want := range map[string]int{`"version-2019"`: 1, `"version-stu1"`: 1, `"version-2020"`: 0, `"names-2019", "one-scope"`: 0} {
+		c, err := loadText(t, oneSite+"hub.quirks = ["+quirks+"]\n")
+		if err != nil || len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], "no channel but the webhook") {
+			t.Errorf("%s: warnings %v, %v", quirks, c.Warnings, err)
+		}
+	}
+}
+
 // FC-SCOPE-07, FC-OLD-03: a server of 2019 is asked for its one scope, and only such a server.
 func TestTheOneScopeOf2019(t *testing.T) {
 	for quirk, want := range map[string]bool{"version-2019": true, "one-scope": true, "version-stu1": false, "legacy-names": false} {
