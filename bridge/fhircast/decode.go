@@ -160,8 +160,10 @@ func (env *envelope) member(s *scanner, name []byte) error {
 func (env *envelope) eventMember(s *scanner, name []byte) error {
 	if string(name) == "context" && s.kind() == '[' {
 		env.hasContext = true
+		from := s.at
 		var err error
 		env.Context, env.contextFault, err = items(s)
+		env.context = span{from, s.at}
 		return err
 	}
 	v, err := s.value()

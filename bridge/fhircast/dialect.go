@@ -16,6 +16,7 @@ type Dialect struct {
 	Supported   []Name // eventsSupported of the hub's discovery document: its spelling goes before both of these
 	Content     Shape  // of updates and selects
 	EmptyLogout bool   // UserLogout and UserHibernate carry no reason
+	R5          bool   // resources are FHIR R5, by the discovery document's fhirVersion: a report has "study", not "imagingStudy"
 	StatusText  bool   // the status of an answer as a text, as all printed examples have it
 
 	// How a hub is asked.
@@ -50,7 +51,7 @@ type Shape int
 const (
 	Shape3    Shape = iota // of 3.0.0: the anchor and what is selected are references
 	Shape2024              // of the 3.0.0 ballot: the anchor is a resource, and so is each of the "resources" of a select
-	Shape2022              // of the 2.1.0 ballot: as 2024, but what is added is a POST, and "select" stands in place of a key
+	Shape2022              // of the 2.1.0 ballot: as 2024, but there is POST too, a DELETE has a resource, and "select" stands in place of a key
 )
 
 // Opens is which opens a hub sends to a new Subscriber (FHIRcast 3.0.0, 2.4.3).

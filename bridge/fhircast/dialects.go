@@ -50,6 +50,7 @@ var quirks = []quirk{
 	{Quirk{"content-2022", "The hub takes updates and selects in the form of the 2.1.0 ballot only."}, func(d *Dialect) { d.Content = Shape2022 }},
 	{Quirk{"content-2024", "The hub takes updates and selects in the form of the 3.0.0 ballot only."}, func(d *Dialect) { d.Content = Shape2024 }},
 	{Quirk{"empty-logout", "The hub takes UserLogout and UserHibernate with an empty context only."}, func(d *Dialect) { d.EmptyLogout = true }},
+	{Quirk{"fhir-r5", "The hub takes resources of FHIR R5, though it does not advertise that."}, func(d *Dialect) { d.R5 = true }},
 	{Quirk{"status-text", "The hub wants the status of an answer as a text, \"200\" and not 200."}, func(d *Dialect) { d.StatusText = true }},
 	{Quirk{"fhir-json", "The hub wants events as application/fhir+json and does not say so when it is sent application/json."}, func(d *Dialect) { d.FHIRMedia = true }},
 	{Quirk{"publish-to-topic", "The hub takes events at its address with the topic as the last part of the path."}, func(d *Dialect) { d.PublishToTopic = true }},

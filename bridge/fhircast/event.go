@@ -23,9 +23,9 @@ type Event struct {
 	Version      string // context.versionId, "" when the hub does not share content
 	PriorVersion string // context.priorVersionId
 
-	raw         []byte // the message on one line; Context points into it
-	topic, name span   // where raw holds them, quotes included
-	mark        bool   // raw has a member "castray" of its own, which is ours to write
+	raw                  []byte // the message on one line; Context points into it
+	topic, name, context span   // where raw holds them, quotes and brackets included
+	mark                 bool   // raw has a member "castray" of its own, which is ours to write
 }
 
 type span struct{ from, to int }
@@ -80,17 +80,30 @@ func (e *Event) LogValue() slog.Value {
 func (e *Event) MarshalJSON() ([]byte, error) { return json.Marshal(e.summary()) }
 
 // Relay is the event as apps on this workstation get it: as it came, but with another name for the topic, since the
-// real one opens doors, and with mark as its member "castray" when mark (a JSON object) is not empty. The result is one
-// line without its end, and is the caller's.
+// real one opens doors, with the name of today for an event that the hub calls by one of 2018 or 2019, and with mark as
+// its member "castray" when mark (a JSON object) is not empty. The result is one line without its end, and is the
+// caller's.
 func (e *Event) Relay(alias string, mark string) []byte {
 	if e.mark {
 		return e.withoutMark().Relay(alias, mark)
 	}
 	body := bytes.TrimRight(e.raw, " \t")
-	out := make([]byte, 0, len(body)+len(alias)+len(mark)+16)
-	out = append(out, body[:e.topic.from]...)
-	out, _ = jsontext.AppendQuote(out, alias)
-	out = append(out, body[e.topic.to:]...)
+	out := make([]byte, 0, len(body)+len(alias)+len(mark)+32)
+	at := 0
+	replace := func(part span, text string) {
+		out = append(out, body[at:part.from]...)
+		out, _ = jsontext.AppendQuote(out, text)
+		at = part.to
+	}
+	today := e.Name.now()
+	if today != e.Name && e.name.from < e.topic.from {
+		replace(e.name, string(today))
+	}
+	replace(e.topic, alias)
+	if today != e.Name && e.name.from >= at {
+		replace(e.name, string(today))
+	}
+	out = append(out, body[at:]...)
 	if mark != "" {
 		out = append(out[:len(out)-1], `,"castray":`...)
 		out = append(append(out, mark...), '}')

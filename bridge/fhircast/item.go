@@ -14,10 +14,12 @@ type Item struct {
 	Value json.RawMessage
 
 	telling *telling // of a resource that came in an event: see Resource
+	values  int      // how many members it had besides the key; one is allowed
 }
 
 // member takes a member of the entry, other than its key, as the value where it is the one that counts.
 func (i *Item) member(s *scanner, name []byte) error {
+	i.values++
 	if string(name) == "resource" && s.kind() == '{' {
 		i.Kind = "resource"
 		return i.read(s)

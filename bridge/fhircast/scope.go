@@ -7,23 +7,37 @@ import (
 
 // A Scope is one FHIRcast scope (FHIRcast 3.0.0, 2.2): `fhircast/<event or *>.<read, write or *>`.
 type Scope struct {
-	Event       Name // "*" means every event
+	Event       Name // "*" means every event; see [Dialect.ParseScope] for Patient-* and *-open
 	Read, Write bool
 }
 
-const scopePrefix = "fhircast/"
+const (
+	oneScope    = "fhircast"
+	scopePrefix = oneScope + "/"
+)
 
 var errScope = errors.New("not a FHIRcast scope")
 
-// ParseScope reads one scope. Anything else, other applications' scopes included, is an error.
-func ParseScope(s string) (Scope, error) {
+// ParseScope reads one scope of 3.0.0. Anything else, other applications' scopes included, is an error.
+func ParseScope(s string) (Scope, error) { return Dialect{}.ParseScope(s) }
+
+// ParseScope reads one scope in the dialect: of a hub of 2019 also the only one there was, which allows everything, and
+// of STU1 to the 2022 ballot also those of all events about a resource (Patient-*) or of one kind (*-open).
+func (d Dialect) ParseScope(s string) (Scope, error) {
+	if d.OneScope && s == oneScope {
+		return Scope{Event: "*", Read: true, Write: true}, nil
+	}
 	rest, ok := strings.CutPrefix(s, scopePrefix)
 	dot := strings.LastIndexByte(rest, '.')
 	if !ok || dot <= 0 {
 		return Scope{}, errScope
 	}
 	scope := Scope{Event: Name(rest[:dot])}
-	if scope.Event != "*" && scope.Event.check() != nil {
+	name := scope.Event
+	if resource, verb, ok := strings.Cut(string(name), "-"); ok && d.SuffixScopes && (resource == "*") != (verb == "*") {
+		name = Name(strings.Replace(string(name), "*", "x", 1))
+	}
+	if name != "*" && name.check() != nil {
 		return Scope{}, errScope
 	}
 	switch rest[dot+1:] {
@@ -51,16 +65,30 @@ func (s Scope) String() string {
 }
 
 // Covers tells whether the scope is about that event. Names compare without regard to case.
-func (s Scope) Covers(n Name) bool { return s.Event == "*" || s.Event.Is(n) }
+func (s Scope) Covers(n Name) bool {
+	resource, verb, _ := strings.Cut(string(s.Event), "-")
+	switch {
+	case s.Event == "*" || s.Event.Is(n):
+		return true
+	case verb == "*":
+		return n.Resource() != "" && strings.EqualFold(resource, n.Resource())
+	case resource == "*":
+		return n.Verb() != "" && strings.EqualFold(verb, string(n.Verb()))
+	}
+	return false
+}
 
 // Scopes is what a list of granted scopes allows.
 type Scopes []Scope
 
-// ParseScopes picks the FHIRcast scopes out of a token's scopes and leaves the others.
-func ParseScopes(words []string) Scopes {
+// ParseScopes picks the FHIRcast scopes of 3.0.0 out of a token's scopes and leaves the others.
+func ParseScopes(words []string) Scopes { return Dialect{}.ParseScopes(words) }
+
+// ParseScopes picks the FHIRcast scopes out of a token's scopes, as [Dialect.ParseScope] reads them.
+func (d Dialect) ParseScopes(words []string) Scopes {
 	var list Scopes
 	for _, w := range words {
-		if s, err := ParseScope(w); err == nil {
+		if s, err := d.ParseScope(w); err == nil {
 			list = append(list, s)
 		}
 	}

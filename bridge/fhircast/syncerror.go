@@ -2,6 +2,7 @@ package fhircast
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,9 +14,13 @@ type Failure struct {
 	EventName   Name
 	Subscriber  string // its subscriber.name
 	Diagnostics string // printable, at most 200 characters; untrusted
+	TooLong     bool   // the event was larger than its receiver takes (FHIRcast 3.0.0, 2.10)
 }
 
-const syncErrorSystem = "https://fhircast.hl7.org/events/syncerror/"
+const (
+	syncErrorSystem     = "https://fhircast.hl7.org/events/syncerror/"
+	processing, tooLong = "processing", "too-long" // codes of an issue
+)
 
 type coding struct {
 	System string `json:"system"`
@@ -25,10 +30,10 @@ type coding struct {
 type issue struct {
 	Severity    string `json:"severity"`
 	Code        string `json:"code"`
-	Diagnostics string `json:"diagnostics"`
+	Diagnostics string `json:"diagnostics,omitempty"` // FHIR has no empty texts
 	Details     struct {
-		Coding []coding `json:"coding"`
-	} `json:"details"`
+		Coding []coding `json:"coding,omitempty"`
+	} `json:"details,omitzero"`
 }
 
 type operationOutcome struct {
@@ -36,8 +41,8 @@ type operationOutcome struct {
 	Issue        []issue `json:"issue"`
 }
 
-// Failures reads a SyncError. A SyncError that cannot be read is one failure about nobody knows what, never none.
-// Codings are found by their system, never by position; versions differ on the one that names the subscriber.
+// Failures reads a SyncError of any version. One that cannot be read is one failure about nobody knows what, never none.
+// STU1 has no codings: its SyncError takes the id of the event that failed.
 func (e *Event) Failures() []Failure {
 	var outcome operationOutcome
 	if item, ok := e.Item("operationoutcome"); ok {
@@ -47,16 +52,17 @@ func (e *Event) Failures() []Failure {
 	}
 	var list []Failure
 	for _, i := range outcome.Issue {
-		f := Failure{Diagnostics: printable(i.Diagnostics)}
-		for _, c := range i.Details.Coding {
-			switch what, _ := strings.CutPrefix(c.System, syncErrorSystem); what {
-			case "eventid":
-				f.EventID = c.Code
-			case "eventname":
-				f.EventName = Name(c.Code)
-			case "subscriber", "subscribername":
-				f.Subscriber = c.Code
-			}
+		f := i.failure()
+		if len(i.Details.Coding) == 0 {
+			f.EventID = e.ID
+		}
+		// One event that was too large is told of in two issues.
+		about := func(other Failure) bool {
+			return other.EventID == f.EventID && other.Subscriber == f.Subscriber && other.TooLong != f.TooLong
+		}
+		if n := slices.IndexFunc(list, about); n >= 0 {
+			list[n].TooLong = true
+			continue
 		}
 		list = append(list, f)
 	}
@@ -66,19 +72,50 @@ func (e *Event) Failures() []Failure {
 	return list
 }
 
-// NewSyncError is the event that tells a hub of failures, each as a warning with both codings for the subscriber's name.
-// id and at are the event's own.
+// failure reads an issue. Its codings are found by their system; versions differ on the one that names the subscriber.
+// IHE's IRA finds them by position: that counts where no system is one of FHIRcast's.
+func (i issue) failure() Failure {
+	f := Failure{Diagnostics: printable(i.Diagnostics), TooLong: i.Code == tooLong}
+	name := ""
+	fields := map[string]*string{"eventid": &f.EventID, "eventname": &name, "subscriber": &f.Subscriber, "subscribername": &f.Subscriber}
+	for _, c := range i.Details.Coding {
+		if what, ok := strings.CutPrefix(c.System, syncErrorSystem); ok && fields[what] != nil {
+			*fields[what] = c.Code
+		}
+	}
+	if !slices.ContainsFunc(i.Details.Coding, func(c coding) bool { return strings.HasPrefix(c.System, syncErrorSystem) }) {
+		for n, what := range []string{"eventid", "eventname", "subscriber"} {
+			if n < len(i.Details.Coding) {
+				*fields[what] = i.Details.Coding[n].Code
+			}
+		}
+	}
+	f.EventName = Name(name)
+	return f
+}
+
+// NewSyncError is the event that tells a hub of failures, each as a warning with both codings for the subscriber's name,
+// and with codings in the order that IHE's IRA reads them by. An event that was too large has two issues: one for those
+// who look for the code of any SyncError, one for the code that says so. id and at are the event's own.
 func NewSyncError(id string, at time.Time, topic Secret, failures ...Failure) (*Event, error) {
 	outcome := operationOutcome{ResourceType: "OperationOutcome"}
 	for _, f := range failures {
-		i := issue{Severity: "warning", Code: "processing", Diagnostics: f.Diagnostics}
-		i.Details.Coding = []coding{
+		i := issue{Severity: "warning", Code: processing, Diagnostics: f.Diagnostics}
+		for _, c := range []coding{
 			{syncErrorSystem + "eventid", f.EventID},
 			{syncErrorSystem + "eventname", string(f.EventName.Canonical())},
 			{syncErrorSystem + "subscribername", f.Subscriber},
 			{syncErrorSystem + "subscriber", f.Subscriber},
+		} {
+			if c.Code != "" {
+				i.Details.Coding = append(i.Details.Coding, c)
+			}
 		}
 		outcome.Issue = append(outcome.Issue, i)
+		if f.TooLong {
+			i.Code = tooLong
+			outcome.Issue = append(outcome.Issue, i)
+		}
 	}
 	context, err := json.Marshal([]struct {
 		Key      string           `json:"key"`
