@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,7 @@ func TestDecodeEveryExampleOfEveryVersion(t *testing.T) {
 			if bytes.ContainsAny(m.Wire(), "\r\n") {
 				t.Errorf("%s: relayed on more than one line", file)
 			}
+			holds(t, file, text, m)
 		case *Confirmation:
 			if m.Lease != 2*time.Hour || len(m.Events) == 0 {
 				t.Errorf("%s: lease %v, %d events", file, m.Lease, len(m.Events))
@@ -74,6 +76,54 @@ func TestDecodeEveryExampleOfEveryVersion(t *testing.T) {
 	}
 	if seen < 60 {
 		t.Errorf("only %d examples were read", seen)
+	}
+}
+
+// holds compares what was read with what the text says by another reader, and with the name of the file.
+func holds(t *testing.T, file string, text []byte, e *Event) {
+	t.Helper()
+	var says struct {
+		ID, Timestamp string
+		Event         struct {
+			Topic   string `json:"hub.topic"`
+			Name    string `json:"hub.event"`
+			Context []map[string]json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(text, &says); err != nil {
+		t.Fatal(err)
+	}
+	if e.ID != says.ID || e.Timestamp.Raw != says.Timestamp || e.Topic.Reveal() != says.Event.Topic || string(e.Name) != says.Event.Name || len(e.Context) != len(says.Event.Context) {
+		t.Errorf("%s: %v has another id, time, topic, name or length than the text", file, e)
+		return
+	}
+	stem := strings.TrimSuffix(strings.TrimRight(strings.TrimSuffix(filepath.Base(file), ".json"), "0123456789"), "-")
+	if known := !isAny(file, []string{"event-notification", "r5-shape", "heartbeat"}); known && !e.Name.Is(Name(stem)) {
+		t.Errorf("%s: the event is %s", file, e.Name)
+	}
+	for i, item := range e.Context {
+		entry := says.Event.Context[i]
+		value, ok := entry[item.Kind]
+		if !ok || !cmp.Equal(asValue(t, value), asValue(t, item.Value)) {
+			t.Errorf("%s: entry %d is read as %q", file, i, item.Kind)
+		}
+		if key := entry["key"]; key != nil && string(key) != strconv.Quote(item.Key) {
+			t.Errorf("%s: entry %d has the key %q", file, i, item.Key)
+		}
+	}
+	if !e.Name.Changes() || e.Name.Is(HomeOpen) {
+		return
+	}
+	anchor, ok := e.Anchor()
+	r, read := anchor.Resource()
+	if misprint := filepath.Join("stu3-2.1.0-ballot", "encounter-"); strings.Contains(file, misprint) { // inside the patient's identifiers
+		if ok {
+			t.Errorf("%s: the anchor is not at its misprinted place", file)
+		}
+		return
+	}
+	if !ok || !read || r.Type != e.Name.Resource() || r.ID == "" {
+		t.Errorf("%s: the anchor is %v (%v, %v)", file, r, ok, read)
 	}
 }
 
@@ -270,6 +320,13 @@ func FuzzDecode(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	for _, context := range []string{updating(putO2 + `,` + deleteO1), `[` + anchorHeld + `,{"key":"patient","resource":{"resourceType":"Patient","id":"p1"}},` + updatesHead + deleteO1 + `]}}]`} {
+		f.Add(draft(f, "DiagnosticReport-update", context, "v1").Wire())
+	}
+	for _, context := range []string{`[` + anchorRef + `,{"key":"select","reference":{"reference":"Observation/o1"}}]`, `[` + anchorHeld + `,{"key":"select","resources":[]}]`, `[` + anchorHeld + `,{"select":[{"resourceType":"Observation","id":"o1"}]}]`} {
+		f.Add(draft(f, "DiagnosticReport-select", context, "v1").Wire())
+	}
+	f.Add([]byte(`{"timestamp":"2026-01-02T03:04:05Z","id":"e1","event":{"hub.event":"switch-patient-chart","hub.topic":"T","context":[` + patient + `]}}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		valid := json.Valid(frame)
 		m, err := Decode(bytes.Clone(frame))
@@ -285,11 +342,47 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				t.Fatalf("the relayed line does not decode: %v", err)
 			}
-			if a := again.(*Event); a.ID != e.ID || a.Name != e.Name || a.Topic.Reveal() != "alias" || len(a.Context) != len(e.Context) {
+			if a := again.(*Event); a.ID != e.ID || a.Name != e.Name.now() || a.Topic.Reveal() != "alias" || len(a.Context) != len(e.Context) {
 				t.Fatal("the relayed event is another")
 			}
+			_, _ = e.Content()
+			_ = e.Failures()
+			writeAgain(t, e)
 		}
 		_, _ = Skim(bytes.NewReader(frame))
 		_, _ = DecodeContext(frame, "T", "snapshot-1", time.Unix(0, 0))
 	})
+}
+
+// writeAgain sends an event in every dialect in which it is fit to be sent: what is written is the same event, and what is
+// written of that is the same text.
+func writeAgain(t *testing.T, e *Event) {
+	for _, d := range []Dialect{{}, {R5: true}, {Content: Shape2024}, {Content: Shape2022, Lower: true}, {Names2019: true}} {
+		once, err := d.Encode(e)
+		if err != nil {
+			continue
+		}
+		m, err := Decode(bytes.Clone(once))
+		if err != nil {
+			t.Fatalf("%+v: wrote what does not decode: %v", d, err)
+		}
+		w := m.(*Event)
+		if w.ID != e.ID || !w.Name.Is(e.Name) || w.Topic != e.Topic || w.Version != e.Version {
+			t.Fatalf("%+v: wrote another event", d)
+		}
+		twice, err := d.Encode(w)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%+v: wrote %s, then %s, %v", d, once, twice, err)
+		}
+		if change, err := e.Update(); err == nil {
+			if again, err := w.Update(); err != nil || short(again) != short(change) {
+				t.Fatalf("%+v: the update became %s, was %s, %v", d, short(again), short(change), err)
+			}
+		}
+		if chosen, err := e.Selection(); err == nil {
+			if again, err := w.Selection(); err != nil || !cmp.Equal(again, chosen) {
+				t.Fatalf("%+v: the selection became %v, was %v, %v", d, again, chosen, err)
+			}
+		}
+	}
 }
