@@ -11,6 +11,8 @@ import (
 // Ten thousand workstations and a hub that was down for five seconds and takes 500 subscriptions a second after that:
 // those who have to wait longer than 10 s for an answer have given up, and their request was work for nothing. (Virtual
 // time, the schedule as it is, no sockets.)
+//
+// FM-33
 func TestFleetComesBackPolitely(t *testing.T) {
 	const (
 		agents   = 10000
@@ -59,6 +61,33 @@ func TestFleetComesBackPolitely(t *testing.T) {
 	}
 	if highest > 3*perSec {
 		t.Errorf("%d tries in one second at a hub that takes %d", highest, perSec)
+	}
+}
+
+// Ten thousand that came within a minute with leases of an hour do not renew within a minute too.
+//
+// FM-33
+func TestFleetDoesNotRenewAtOnce(t *testing.T) {
+	const (
+		agents = 10000
+		lease  = time.Hour
+	)
+	random := rand.New(rand.NewPCG(7, 8))
+	minutes := map[time.Duration]int{}
+	for range agents {
+		came := part(random.Float64(), time.Minute)
+		at := renewalAt(lease, random.Float64())
+		if at < lease/2 || at > lease*4/5 {
+			t.Fatalf("a lease of %v is renewed after %v", lease, at)
+		}
+		minutes[(came+at).Truncate(time.Minute)]++
+	}
+	highest := 0
+	for _, n := range minutes {
+		highest = max(highest, n)
+	}
+	if rate := float64(highest) / 60; rate > 11 { // 10,000 over 18 minutes are 9.3
+		t.Errorf("%.1f renewals a second in the busiest minute", rate)
 	}
 }
 
