@@ -3,12 +3,13 @@ package oauth_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/castray/castray/oauth"
+	"github.com/castray/castray/oauth/oauthtest"
 )
 
 // FM-11: fifty requests at once, with a token that has expired or that the hub takes no more, lead to one refresh, and
@@ -28,10 +29,12 @@ func TestFiftyRequestsShareOneRefresh(t *testing.T) {
 		bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
 			c := s.Client()
 			spoil(w)
+			w.as.Misbehave(oauthtest.Faults{Slow: time.Second}) // so that all of them wait for it
 			before := w.as.Count("/auth/token")
 			var taken atomic.Int32
+			var all sync.WaitGroup
 			for range 50 {
-				go func() {
+				all.Go(func() {
 					resp, err := c.Post(w.ts.URL+"/hub/", "text/plain", strings.NewReader("event"))
 					if err != nil {
 						t.Errorf("%s: %v", name, err)
@@ -41,9 +44,9 @@ func TestFiftyRequestsShareOneRefresh(t *testing.T) {
 					if resp.StatusCode == http.StatusOK {
 						taken.Add(1)
 					}
-				}()
+				})
 			}
-			synctest.Wait()
+			all.Wait()
 			if n := w.as.Count("/auth/token") - before; n != 1 || taken.Load() != 50 {
 				t.Errorf("%s: %d refreshed, %d of 50 taken", name, n, taken.Load())
 			}

@@ -59,7 +59,7 @@ func TestATopicThatIsAnAddressGetsTheToken(t *testing.T) {
 	} {
 		w.l.Site.Names2019 = c.on
 		w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.topic": c.topic}})
-		resp, err := w.signIn(t).Client().Get(other.URL + "/T-7f3a")
+		resp, err := w.signIn(t).Client().Get(c.topic)
 		if (err == nil) != c.got || h.count() > 0 != c.got {
 			t.Errorf("%+v: %v", c, err)
 		}
