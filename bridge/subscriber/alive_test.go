@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FC-HGS-07: the line is dead 25 s after the last life, to the instant.
+// FC-HGS-07 FM-02: the line is dead 25 s after the last life, to the instant.
 func TestSilence(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -93,7 +93,7 @@ func TestALargeFrameMayTakeLong(t *testing.T) {
 	)
 }
 
-// A hub that reads nothing takes no pings and no answers: a write has 5 s.
+// FM-02: a hub that reads nothing takes no pings and no answers: a write has 5 s.
 func TestAHubThatTakesNothing(t *testing.T) {
 	w := play(t, func(w *world) {
 		w.onSocket = func(n int, s *socket) {
@@ -275,6 +275,7 @@ func TestRenewalThatMovesToNowhere(t *testing.T) {
 
 // A day of leases, a restart of the hub each hour: always back, nothing piles up.
 func TestADay(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	w := play(t, func(w *world) { w.onSocket = func(n int, s *socket) { s.confirm(600) } }, func(w *world) {
 		for hour := range 24 {
 			w.after(time.Duration(hour)*time.Hour + 59*time.Minute)

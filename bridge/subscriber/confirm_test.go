@@ -110,7 +110,7 @@ func TestConfirmationOfAnotherSession(t *testing.T) {
 	)
 }
 
-// FC-CNF-03 FC-CNF-06 FC-CNF-07
+// FC-CNF-03 FC-CNF-06 FC-CNF-07 FC-OLD-11
 func TestConfirmationsInTheField(t *testing.T) {
 	for _, tt := range []struct{ name, text, granted string }{
 		{"fewer events than asked", `"hub.events":"Patient-open","hub.lease_seconds":7200`, "Patient-open"},
@@ -148,7 +148,7 @@ func TestLeaseWish(t *testing.T) {
 	}
 }
 
-// FC-SUB-15 FC-SUB-20 FC-GEN-03 FC-GEN-05 FC-GEN-06 FC-SEC-06
+// FC-SUB-15 FC-SUB-20 FC-GEN-03 FC-GEN-05 FC-GEN-06 FC-SEC-06 FC-OLD-10
 func TestWhereTheSocketIs(t *testing.T) {
 	const good = "wss://hub.example.test/ws/1"
 	const refusedWords = "subscribe: the hub names a socket that is not wss on its own host"
@@ -194,7 +194,8 @@ func TestWhereTheSocketIs(t *testing.T) {
 	}
 }
 
-// Each part of getting there has its time and its words (10 s each), and none goes on when it is not wanted any more.
+// FM-03: each part of getting there has its time and its words (10 s each), and none goes on when it is not wanted any
+// more. Asking for a change has its own.
 func TestDeadlinesOnTheWay(t *testing.T) {
 	type dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 	// The socket's dial is the second: the first is for what the hub says about itself.
@@ -228,6 +229,7 @@ func TestDeadlinesOnTheWay(t *testing.T) {
 		{"the handshake", func(w *world) {
 			w.onUpgrade = func(int, http.ResponseWriter) bool { time.Sleep(15 * time.Second); return true }
 		}, "connect: no answer to the WebSocket handshake within 10s"},
+		{"the confirmation", func(w *world) { w.onSocket = func(int, *socket) {} }, "no confirmation within 10s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			play(t, tt.prepare, func(w *world) {
@@ -248,6 +250,12 @@ func TestDeadlinesOnTheWay(t *testing.T) {
 			}
 		})
 	}
+	publishing(t, func(int, http.ResponseWriter, *http.Request) { time.Sleep(15 * time.Second) }, func(w *world, _ func() []string) {
+		_, err := w.client.Publish(w.Context(), patientOpen(t, "p1"))
+		if err == nil || err.Error() != "publish: no answer within 10s" || time.Since(w.start) != 11*time.Second || !w.client.State().Subscribed() {
+			t.Errorf("after %v: %v", time.Since(w.start), err)
+		}
+	})
 }
 
 func TestConnectErrorsInPlainWords(t *testing.T) {

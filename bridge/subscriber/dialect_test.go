@@ -313,6 +313,16 @@ func TestASocketIsRebasedWhereThatIsConfigured(t *testing.T) {
 	}
 }
 
+// FC-GCC-01: a hub that offers the current context without a word is configured so; 404 then means that nothing is current.
+func TestAContextThatIsOfferedWithoutAWord(t *testing.T) {
+	play(t, func(w *world) { w.config.Quirks = []string{"get-context"} }, func(w *world) {
+		w.after(time.Second)
+		if e, offered, err := w.client.Context(w.Context(), "s1"); e != nil || !offered || err != nil {
+			t.Errorf("%v, %v, %v", e, offered, err)
+		}
+	})
+}
+
 // An unknown quirk is a fault of the configuration: nothing is sent.
 func TestAnUnknownQuirkIsSaid(t *testing.T) {
 	c := New(Config{HubURL: base, Topic: topic, Handler: &world{}, Quirks: []string{"status-text", "staus-text"}})

@@ -10,6 +10,9 @@
 // numbered, and what an older one says late is dropped. After a loss there is always a fresh subscription: the hub
 // repeats nothing, so a new number means "read the context again".
 //
+// How a hub is asked is read from a fhircast.Dialect, never from a version: what the hub says of itself, and over it the
+// quirks that are configured. A way to the hub may lead through a proxy, which learns the hub's host and nothing else.
+//
 // Where the specification leaves room, this is what happens here:
 //
 //   - Events before the confirmation are held and delivered after it. When 10 s have passed without a confirmation, a
@@ -17,6 +20,7 @@
 //   - A lease that the hub does not name is taken to be one hour.
 //   - A renewal that names another socket address is a new subscription: its socket is connected and confirmed first,
 //     [Handler] hears Subscribed with the next number and no Lost, then the old socket is closed.
+//   - While a frame is on its way only its bytes are life, by the KiB; whole it has to be within two minutes.
 //   - 401 and 403 to a subscribe are tried once more, no sooner than 30 s later, and believed the second time. Other
 //     4xx but 408, 425 and 429 are believed at once.
 package subscriber

@@ -29,8 +29,7 @@ func (o *owner) do(ctx context.Context, e effect) {
 		o.unrenewed = 0
 		o.armLease()
 	case renewLater:
-		o.renewal.Reset(delay(o.unrenewed, o.why.reason, o.why.retryAfter, o.cfg.Rand()))
-		o.unrenewed++
+		o.renewLater()
 	case dropComing:
 		o.dropComing()
 	case drop:
@@ -108,7 +107,19 @@ func (o *owner) announce() {
 
 func (o *owner) armLease() {
 	o.renewal.Reset(renewalAt(o.live.lease, o.cfg.Rand()))
+	o.leaseEnds = time.Now().Add(leaseOver(o.live.lease))
 	o.lease.Reset(leaseOver(o.live.lease))
+}
+
+// renewLater tries again by the schedule, and sooner where the lease would be over by then. What the hub asks for comes
+// first: to lose the subscription is better than to knock it over.
+func (o *owner) renewLater() {
+	wait := delay(o.unrenewed, o.why.reason, o.why.retryAfter, o.cfg.Rand())
+	if o.why.reason == remote && o.why.retryAfter == 0 {
+		wait = min(wait, max(time.Until(o.leaseEnds)/2, time.Second))
+	}
+	o.renewal.Reset(wait)
+	o.unrenewed++
 }
 
 func (o *owner) armSilence() { o.silence.Reset(o.live.quiet - o.live.silence()) }

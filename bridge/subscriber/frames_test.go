@@ -57,20 +57,37 @@ func TestRubbish(t *testing.T) {
 	}
 }
 
-// FC-GEN-07: the malformed examples, one after the other, on one line.
+// FC-GEN-07 FM-21: the malformed examples and worse, one after the other, on one line: each that is not an event is refused
+// with a 4xx where it has an id, the line holds, and nothing panics.
 func TestMalformedExamples(t *testing.T) {
 	files, err := filepath.Glob("../fhircast/testdata/examples/malformed/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
+	var corpus []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		corpus = append(corpus, string(text))
+	}
+	event := func(id, more string) string {
+		return fmt.Sprintf(`{"timestamp":"2000-01-01T00:00:00Z","id":%q,"event":{"hub.topic":%q,"hub.event":"Patient-open",%s}}`, id, topic.Reveal(), more)
+	}
+	worse := []string{
+		event("worse-deep", `"context":`+strings.Repeat("[", 1e5)+strings.Repeat("]", 1e5)),
+		event("worse-twice", `"context":[],"context":[]`),
+		event("worse-type", `"context":7`),
+		event("worse-items", `"context":[7]`),
+		event("worse-utf8", "\"context\":[],\"x\":\"\xff\xfe\""),
+		event("worse-control", "\"context\":[],\"x\":\"\n\""),
+		event("worse-half", `"context":[]`)[:60],
+	}
 	w := play(t, nil, func(w *world) {
 		w.after(time.Second)
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.last().send(string(text))
+		for _, text := range append(corpus, worse...) {
+			w.last().send(text)
 		}
 		w.after(2 * time.Second)
 		w.last().event("last", "Patient-open")
@@ -78,6 +95,14 @@ func TestMalformedExamples(t *testing.T) {
 	})
 	if want := "2s event 1: last Patient-open"; !slices.Contains(w.appHeard, want) {
 		t.Errorf("no %q in %q", want, w.appHeard)
+	}
+	for _, id := range []string{"worse-deep", "worse-twice", "worse-type", "worse-items", "worse-utf8", "worse-control"} {
+		if want := fmt.Sprintf(`1s answer 1: {"id":%q,"status":400}`, id); !slices.Contains(w.hubSaw, want) {
+			t.Errorf("no %s", want)
+		}
+		if slices.ContainsFunc(w.appHeard, func(s string) bool { return strings.Contains(s, "event 1: "+id) }) {
+			t.Errorf("%s was delivered", id)
+		}
 	}
 }
 
@@ -117,6 +142,7 @@ func TestWhatIsNotAnswered(t *testing.T) {
 
 // FC-ACK-13 FC-CS-27: 4 MiB are relayed, more is answered 413, more than 32 MiB ends the socket.
 func TestSizes(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	event := func(id string, size int) string {
 		head := fmt.Sprintf(`{"timestamp":"2000-01-01T00:00:00Z","event":{"hub.topic":%q,"hub.event":"Patient-open","context":[]},"x":"`, topic.Reveal())
 		tail := fmt.Sprintf(`","id":%q}`, id)

@@ -125,6 +125,7 @@ func (w *ward) publish(id string) {
 
 // FC-REQ-05 FC-REQ-06 FC-REQ-07: with a hub as it should be, and as an app sees it.
 func TestAtAnHonestHub(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	inWard(t, nil, func(w *ward) {
 		w.publish("p1")
 		if !w.has("event p1") {
@@ -199,6 +200,7 @@ func TestNewStartsNothing(t *testing.T) {
 
 // Closes win against everything: ended at any instant of a difficult life, it ends within seconds and leaves nothing.
 func TestStopAtAnyTime(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	for tenths := range 60 {
 		inWard(t, func(w *ward) {
 			for _, on := range []hubtest.On{hubtest.Discovery, hubtest.Subscribe, hubtest.Connect} {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 // FM-01: two hundred resets, each told in the same instant, each mended within the first window, and what the hub sends
 // arrives once and in its order.
 func TestResetsAreToldAtOnceAndMendedBySchedule(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	const resets = 200
 	random := rand.New(rand.NewPCG(1, 1))
 	var cuts []time.Duration
@@ -216,11 +218,11 @@ func TestAPortalIsNotTheHub(t *testing.T) {
 		rw.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(rw, "\n <!DOCTYPE html><title>Welcome "+canary+"</title>")
 	}
-	portal := false
+	var portal atomic.Bool
 	w := play(t, func(w *world) {
 		accept := w.onSubscribe
 		w.onSubscribe = func(n int, form url.Values, rw http.ResponseWriter) {
-			if portal {
+			if portal.Load() {
 				page(rw)
 				return
 			}
@@ -243,13 +245,13 @@ func TestAPortalIsNotTheHub(t *testing.T) {
 		if e, offered, err := w.client.Context(w.Context(), "s1"); e != nil || !offered || err == nil || err.Error() != "read the current context: "+words {
 			t.Errorf("context: %v, %v, %v", e, offered, err)
 		}
-		portal = true
+		portal.Store(true)
 		w.client.Reconnect("another network")
 		w.after(3 * time.Second)
 		if got := w.client.Trouble(); got != "subscribe: "+words {
 			t.Errorf("trouble %q", got)
 		}
-		portal = false
+		portal.Store(false)
 		w.after(4100 * time.Millisecond) // the next try, and now the portal is before the socket
 		if got := w.client.Trouble(); got != "connect: the hub answered 200" {
 			t.Errorf("trouble %q", got)
@@ -264,6 +266,7 @@ func TestAPortalIsNotTheHub(t *testing.T) {
 // FM-09: a hub is restarted a hundred times, and each time it has forgotten its subscriptions; every second time it is
 // away for a while. Each loss is told once, each time there is a new subscription that works, and its context can be read.
 func TestAHundredRestartsOfTheHub(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	const restarts = 100
 	inWard(t, nil, func(w *ward) {
 		for n := 1; n <= restarts; n++ {
@@ -379,6 +382,7 @@ func TestDeniedBecauseSomebodyElseLeft(t *testing.T) {
 // FM-30: the hub has taken the event, its answer is lost: the event is there once, and the one who asked knows that it may
 // be. A hub that takes its time is given fifteen seconds in all, also where it sends us elsewhere first.
 func TestAnEventWhoseAnswerIsLostIsThereOnce(t *testing.T) {
+	t.Parallel() // it has a clock of its own, and much to do
 	inWard(t, nil, func(w *ward) {
 		for n := range 200 {
 			id := fmt.Sprintf("p%d", n)

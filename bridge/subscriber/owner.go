@@ -38,6 +38,7 @@ type owner struct {
 
 	attempt   int       // tries since the last healthy subscription
 	unrenewed int       // tries to renew in a row
+	leaseEnds time.Time // when the live line is given up if it is not renewed before
 	refusals  int       // of 401 and 403 in a row
 	notBefore time.Time // as the hub asked
 	deniedAt  time.Time

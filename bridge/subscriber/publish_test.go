@@ -198,7 +198,8 @@ func TestS12_PublishBrokenHalfway(t *testing.T) {
 	})
 }
 
-// FC-GCC-01 FC-GCC-02 FC-GCC-03 FC-GCC-04 FC-CONF-05 FC-CONF-06
+// FC-GCC-01 FC-GCC-02 FC-GCC-03 FC-GCC-04 FC-CONF-05 FC-CONF-06 FC-CONF-10: what a hub advertises in the old member or in
+// the new one, it offers.
 func TestContext(t *testing.T) {
 	const current = `{"context.type":"Patient","context.versionId":"v1","context":[{"key":"patient","resource":{"resourceType":"Patient","id":"1"}}]}`
 	for _, tt := range []struct {
@@ -221,6 +222,9 @@ func TestContext(t *testing.T) {
 		{"404 where it is advertised the new way", `{"capabilities":{"supportsGetCurrentContext":true}}`, 404, "x", "", true, ""},
 		{"501 where it is advertised", `{"getCurrentSupport":true}`, 501, "x", "", true, "read the current context: the hub answered 501"},
 		{"404 where it is denied", `{"getCurrentSupport":false,"capabilities":{"supportsGetCurrentContext":false}}`, 404, "x", "", false, ""},
+		{"404 where only the old member says yes", `{"getCurrentSupport":true,"capabilities":{"supportsGetCurrentContext":false}}`, 404, "x", "", true, ""},
+		{"404 where only the new member says yes", `{"getCurrentSupport":false,"capabilities":{"supportsGetCurrentContext":true}}`, 404, "x", "", true, ""},
+		{"404 where it is advertised by a hub whose other members are nonsense", `{"getCurrentSupport":true,"capabilities":"x","eventsSupported":{}}`, 404, "x", "", true, ""},
 		{"403", "", 403, canary, "", true, "read the current context: the hub answered 403"},
 		{"500", "", 500, canary, "", true, "read the current context: the hub answered 500"},
 		{"a page", "", 200, "<html>" + canary, "", true, "read the current context: a web page answered in the hub's place"},

@@ -39,22 +39,18 @@ func (l *line) read(take func(frame)) error {
 		audible.r = nil
 		kind, r, err := l.ws.NextReader()
 		if err != nil {
-			if errors.Is(err, websocket.ErrReadLimit) {
-				// gorilla says 1009 itself, but not when the sizes of a frame's parts add up to nonsense.
-				_ = l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), time.Now().Add(closeLimit))
-			}
-			return l.end(err)
+			return l.readEnd(err)
 		}
 		l.hear()
 		audible.r, audible.began, audible.since = r, time.Now(), 0
 		if buf, err = fill(buf[:0], audible); err != nil {
-			return l.end(err)
+			return l.readEnd(err)
 		}
 		switch {
 		case len(buf) > relayLimit:
 			id, name := fhircast.Skim(fullReader{io.MultiReader(bytes.NewReader(buf), audible)})
 			if _, err := io.Copy(io.Discard, audible); err != nil {
-				return l.end(err)
+				return l.readEnd(err)
 			}
 			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: errTooLarge.Error()}, status: 413})
 		case kind == websocket.BinaryMessage:
@@ -98,6 +94,15 @@ func fill(buf []byte, r io.Reader) ([]byte, error) {
 		}
 	}
 	return buf, nil
+}
+
+// readEnd is why reading ended. gorilla says 1009 to a frame that is too large, but not when the sizes of its parts add up
+// to nonsense.
+func (l *line) readEnd(err error) error {
+	if errors.Is(err, websocket.ErrReadLimit) {
+		_ = l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), time.Now().Add(closeLimit))
+	}
+	return l.end(err)
 }
 
 // control says what to do with pings and pongs. Outside of frames they are life.

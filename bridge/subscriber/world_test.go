@@ -49,6 +49,7 @@ type world struct {
 	onSocket      func(n int, s *socket)
 	onUpgrade     func(n int, w http.ResponseWriter) (answered bool) // the nth handshake
 	onHandshake   func(r *http.Request)
+	onForm        func(r *http.Request, w http.ResponseWriter) (goOn bool)
 	onUnsubscribe func(w http.ResponseWriter)
 	onEvent       http.HandlerFunc
 	onContext     http.HandlerFunc
@@ -200,6 +201,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 
 func (w *world) form(rw http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	if w.onForm != nil && !w.onForm(r, rw) {
+		return
+	}
 	form, err := url.ParseQuery(string(body))
 	if w.takesJSON {
 		var members map[string]any
