@@ -11,5 +11,8 @@
 // its WebSocket runs in a bubble of testing/synctest, where an hour of silence takes a millisecond. The network itself
 // can be cut, frozen or refuse.
 //
+// [Proxy] is for real sockets: it stands between any client and any hub, over TCP and TLS, and harms bytes, whole
+// WebSocket frames and the line itself.
+//
 // Nothing here takes a *testing.T, and nothing imports the client that is tested with it.
 package hubtest
