@@ -1,6 +1,10 @@
 package bridge
 
-import "github.com/castray/castray/bridge/fhircast"
+import (
+	"strings"
+
+	"github.com/castray/castray/bridge/fhircast"
+)
 
 // named is what an event or a belief names: an identity per context key.
 type named struct {
@@ -27,7 +31,7 @@ func name(e *fhircast.Event) (named, bool) {
 		return n, false
 	}
 	who, ok := identify(item)
-	if !ok || who.resource != resource || who.blank() {
+	if !ok || !strings.EqualFold(who.resource, resource) || who.blank() { // a name may be in any case, a resource not
 		return n, false
 	}
 	n.by[n.anchor] = who

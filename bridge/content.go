@@ -59,13 +59,14 @@ func (k *content) index(name string) int {
 	return slices.IndexFunc(k.entries, func(s shared) bool { return s.name == name })
 }
 
-// take applies an update, in the order of its entries, and tells whether it is more by now than we keep.
-func (k *content) take(changes []entry) (over bool) {
-	for _, e := range changes {
-		if e.remove {
-			k.remove(e.name)
+// take applies an update, or what was read, in the order of its entries, and tells whether it is more by now than we keep.
+func (k *content) take(entries []fhircast.Entry) (over bool) {
+	for _, e := range entries {
+		name := e.Type + "/" + e.ID
+		if e.Method == "DELETE" {
+			k.remove(name)
 		} else {
-			k.put(e.shared)
+			k.put(shared{name, e.FullURL, e.Resource})
 		}
 	}
 	return k.over
@@ -75,7 +76,7 @@ func (k *content) take(changes []entry) (over bool) {
 func (k *content) item() json.RawMessage {
 	type one struct {
 		FullURL  string          `json:"fullUrl,omitempty"`
-		Resource json.RawMessage `json:"resource"`
+		Resource json.RawMessage `json:"resource,omitempty"` // not there where an update only said where it is
 	}
 	type bundle struct {
 		ResourceType string `json:"resourceType"`

@@ -24,7 +24,7 @@ type desk struct {
 	was      named             // as what, but not forgotten while it is unknown
 	age      int               // changes of what is current so far
 	open     []opened          // what is open, the current one last; the newest 32
-	marks    map[string]anchor // newest open per anchor's resource
+	marks    map[string]anchor // newest open per key of an anchor
 	seen     map[pair]int      // the age of the desk when the event was taken, 0 = it was not
 	order    []pair            // of seen, oldest first
 }
@@ -40,7 +40,10 @@ type opened struct {
 }
 
 // name is the resource that was opened as updates call it, "Type/id".
-func (o *opened) name() string { return o.event.Name.Resource() + "/" + o.what.by[o.what.anchor].id }
+func (o *opened) name() string { return o.resource() + "/" + o.what.by[o.what.anchor].id }
+
+// resource is its type as FHIR spells it, which the event's name need not.
+func (o *opened) resource() string { return o.what.by[o.what.anchor].resource }
 
 // size is what it takes to keep it.
 func (o *opened) size() int { return len(o.event.Wire()) + o.content.bytes }
@@ -143,7 +146,7 @@ func (d *desk) overtaken(e *fhircast.Event) bool {
 // older tells whether an open is old news: older than the last of its anchor type, or older than the current context
 // and not surely about the same patient (S4). A snapshot sets no mark, for its time is that of our clock.
 func (d *desk) older(e *fhircast.Event, what named) bool {
-	if e.Timestamp.Before(d.marks[e.Name.Resource()].at) {
+	if e.Timestamp.Before(d.marks[what.anchor].at) {
 		return true
 	}
 	return d.event != nil && d.overtaken(e) && !d.what.samePatient(what)
@@ -170,7 +173,7 @@ func (d *desk) opens(e *fhircast.Event, what named, snapshot bool) {
 	d.by = e
 	d.took(e)
 	if e.Timestamp.Known() {
-		d.marks[e.Name.Resource()] = anchor{e.Timestamp}
+		d.marks[what.anchor] = anchor{e.Timestamp}
 	}
 }
 

@@ -393,12 +393,16 @@ func contextOf(what string) string {
 		return "[]"
 	}
 	var items []string
+	subject := ""
+	if p := what[strings.LastIndex(what, "/")+1:]; p[0] == 'p' {
+		subject = `,"subject":{"reference":"Patient/` + p + `"}`
+	}
 	for _, id := range strings.Split(what, "/") {
 		items = append(items, map[byte]string{
 			'p': `{"key":"patient","resource":{"resourceType":"Patient","id":"` + id + `","identifier":[{"system":"urn:mrn","value":"MRN-` + id + `"}]}}`,
-			's': `{"key":"study","resource":{"resourceType":"ImagingStudy","id":"` + id + `","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:2.999.` + id[1:] + `"}]}}`,
-			'e': `{"key":"encounter","resource":{"resourceType":"Encounter","id":"` + id + `","identifier":[{"system":"urn:visit","value":"V-` + id + `"}]}}`,
-			'r': `{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"` + id + `","identifier":[{"system":"urn:report","value":"R-` + id + `"}]}}`,
+			's': `{"key":"study","resource":{"resourceType":"ImagingStudy","id":"` + id + `","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:2.999.` + id[1:] + `"}]` + subject + `}}`,
+			'e': `{"key":"encounter","resource":{"resourceType":"Encounter","id":"` + id + `","identifier":[{"system":"urn:visit","value":"V-` + id + `"}]` + subject + `}}`,
+			'r': `{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"` + id + `","identifier":[{"system":"urn:report","value":"R-` + id + `"}]` + subject + `}}`,
 		}[id[0]])
 	}
 	return "[" + strings.Join(items, ",") + "]"

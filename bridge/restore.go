@@ -53,7 +53,7 @@ func (c *core) askContent() {
 
 // lacks tells whether somebody takes part in a context of which we do not know what is shared in it.
 func (c *core) lacks(o *opened) bool {
-	resource := o.event.Name.Resource()
+	resource := o.resource()
 	update := fhircast.Name(resource + "-" + string(fhircast.Update))
 	if !update.In(c.session.Events) || update.In(c.missing) {
 		return false
@@ -136,17 +136,14 @@ func (c *core) restoreLater() {
 
 // took is what was read of a context: its version and all that is shared in it. It fails where that makes no sense.
 func (o *opened) took(e *fhircast.Event) bool {
-	item, ok := e.Item(contentKey)
+	_, ok := e.Item(contentKey)
 	if !ok && o.version == e.Version && o.standing != behind {
 		o.standing = settled // a hub that gives no content here: what its updates made stands
 		return true
 	}
-	var entries []entry
-	if ok {
-		var err error
-		if entries, err = readBundle(item.Value, false); err != nil {
-			return false
-		}
+	entries, err := e.Content()
+	if err != nil {
+		return false
 	}
 	o.version, o.standing, o.content = e.Version, settled, content{}
 	o.content.take(entries)
@@ -162,7 +159,7 @@ func (c *core) bringContent(o *opened) {
 	var e *fhircast.Event
 	var r *round
 	for _, a := range c.present() {
-		if !a.takesPart(o.event.Name.Resource()) || !a.expects().names(o.what) || a.share == (share{known: true, version: o.version}) {
+		if !a.takesPart(o.resource()) || !a.expects().names(o.what) || a.share == (share{known: true, version: o.version}) {
 			continue
 		}
 		if !a.share.known && !a.share.astray && len(o.content.entries) == 0 {
@@ -202,7 +199,7 @@ func (c *core) contentProblem() (since time.Time, bad bool) {
 	}
 	if o.content.over {
 		for _, a := range c.present() {
-			bad = bad || a.counts() && a.takesPart(o.event.Name.Resource()) && a.share != share{known: true, version: o.version}
+			bad = bad || a.counts() && a.takesPart(o.resource()) && a.share != share{known: true, version: o.version}
 		}
 		return o.since, bad
 	}

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"strings"
+
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/ipc/protocol"
 )
@@ -40,7 +42,7 @@ func (a *app) takesPart(resource string) bool {
 func (c *core) update(d *fhircast.Delivery) {
 	e := d.Event
 	c.echoed(e)
-	anchor, changes, err := readUpdate(e)
+	change, err := e.Update()
 	if err != nil {
 		c.counters.Malformed++
 		c.emit(answer{d, c.unreadUpdate(e.Name.Resource())})
@@ -48,6 +50,7 @@ func (c *core) update(d *fhircast.Delivery) {
 	}
 	c.accepted(e)
 	c.desk.took(e)
+	anchor := change.Type + "/" + change.ID
 	o := c.desk.find(anchor)
 	switch {
 	case o == nil: // not open, as far as we know
@@ -64,7 +67,7 @@ func (c *core) update(d *fhircast.Delivery) {
 		}
 	default:
 		o.version = e.Version
-		if over := o.content.over; o.content.take(changes) != over {
+		if over := o.content.over; o.content.take(change.Entries) != over {
 			o.since = c.now
 		}
 	}
@@ -99,7 +102,7 @@ func (c *core) relay(d *fhircast.Delivery, o *opened) {
 func (c *core) unreadUpdate(resource string) (status int) {
 	open := false
 	for i := range c.desk.open {
-		if o := &c.desk.open[i]; o.event.Name.Resource() == resource {
+		if o := &c.desk.open[i]; strings.EqualFold(o.resource(), resource) {
 			c.fallBehind(o)
 			c.hears(o.name(), "")
 			open = true

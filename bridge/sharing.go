@@ -10,14 +10,14 @@ import (
 // mayUpdate gives an update its version: the app's own or, where it says none, the newest that we have heard of
 // (FC-CS-02). Whether it fits is for the hub to say. What belongs to the open itself is not taken out (FC-CS-24).
 func (c *core) mayUpdate(e *fhircast.Event) (version string, err error) {
-	anchor, changes, err := readUpdate(e)
+	change, err := e.Update()
 	if err != nil {
 		return "", err
 	}
-	o := c.desk.find(anchor)
+	o := c.desk.find(change.Type + "/" + change.ID)
 	if o != nil {
-		for _, change := range changes {
-			if change.remove && o.opensWith(change.name) {
+		for _, entry := range change.Entries {
+			if entry.Method == "DELETE" && o.opensWith(entry.Type, entry.ID) {
 				return "", &protocol.Error{Code: protocol.CodeInvalidParams, Message: "The update deletes a resource that the open named; such a resource stays until the close."}
 			}
 		}
@@ -32,9 +32,9 @@ func (c *core) mayUpdate(e *fhircast.Event) (version string, err error) {
 }
 
 // opensWith tells whether the open named that resource.
-func (o *opened) opensWith(name string) bool {
+func (o *opened) opensWith(resource, id string) bool {
 	for _, item := range o.event.Context {
-		if r, ok := item.Resource(); ok && item.Key != contentKey && r.Type+"/"+r.ID == name {
+		if r, ok := item.Resource(); ok && r.Type == resource && r.ID == id {
 			return true
 		}
 	}
@@ -45,7 +45,7 @@ func (o *opened) opensWith(name string) bool {
 func (c *core) maySelect(e *fhircast.Event) error {
 	anchor, ok := about(e)
 	if !ok {
-		return errUpdate
+		return &protocol.Error{Code: protocol.CodeInvalidParams, Message: "The event does not name the resource that it is about."}
 	}
 	if !c.desk.known {
 		return &protocol.Error{Code: protocol.CodeContextUnknown, Message: "The context is unknown, so nothing in it can be selected."}
