@@ -203,7 +203,7 @@ func TestDecodeFaults(t *testing.T) {
 	}
 }
 
-// FC-CNF-06, FC-CNF-07: leases and event lists in every shape that was seen.
+// FC-CNF-06, FC-CNF-07, FC-OLD-11: leases and event lists in every shape that was seen.
 func TestDecodeConfirmationShapes(t *testing.T) {
 	for _, c := range []struct {
 		members string
@@ -264,7 +264,7 @@ func TestDecodeAnswers(t *testing.T) {
 	}
 }
 
-// FC-HGS-08: the period of a heartbeat is a number or a string.
+// FC-HGS-08, FC-CAT-15: the period of a heartbeat is a number or a string.
 func TestHeartbeatPeriod(t *testing.T) {
 	for value, want := range map[string]time.Duration{`10`: 10 * time.Second, `"10"`: 10 * time.Second, `"x"`: 0, `2.5`: 2500 * time.Millisecond} {
 		e := event(t, "Heartbeat", `[{"key":"period","decimal":`+value+`}]`)

@@ -13,7 +13,7 @@ import (
 // The versions by the word that names their quirk, in the order of the wire reference's version switchboard.
 var everyVersion = []string{"2019", "stu1", "2020", "stu2", "2.1", "2024", "3"}
 
-// FC-CONF-04, FC-SUB-04, FC-UNS-04, FC-OLD-09, FC-OLD-10: each row is one behaviour, each column one version.
+// FC-CONF-04: each row is one behaviour, each column one version.
 func TestEveryVersionHasEachOfItsBehaviours(t *testing.T) {
 	yes := func(on func(Dialect) bool) func(Dialect) string {
 		return func(d Dialect) string {

@@ -97,6 +97,28 @@ func TestSyncErrorAboutAnEventThatWasTooLong(t *testing.T) {
 	}
 }
 
+// FC-ERR-06, FC-ERR-07, FC-ERR-08: which event of which name, who and why.
+func TestOnlyASyncErrorThatSaysAllIsSent(t *testing.T) {
+	whole := Failure{EventID: "e9", EventName: "Patient-open", Subscriber: "Viewer", Diagnostics: "no"}
+	for name, change := range map[string]func(*Failure){
+		"":                  func(*Failure) {},
+		"no event":          func(f *Failure) { f.EventID = "" },
+		"no name of it":     func(f *Failure) { f.EventName = "" },
+		"no subscriber":     func(f *Failure) { f.Subscriber = "" },
+		"no word about why": func(f *Failure) { f.Diagnostics = "" },
+	} {
+		f := whole
+		change(&f)
+		e, err := NewSyncError("x1", time.Unix(0, 0), "T", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Encode(e); (err == nil) != (name == "") {
+			t.Errorf("%q: error %v", name, err)
+		}
+	}
+}
+
 // FC-GEN-04: what is not known is left out, for FHIR has no empty texts.
 func TestSyncErrorHasNoEmptyTexts(t *testing.T) {
 	e, err := NewSyncError("x1", time.Unix(0, 0), "T", Failure{EventName: "Patient-open"}, Failure{})

@@ -132,7 +132,8 @@ func TestReportsNameTheirStudiesAsTheHubsFHIRDoes(t *testing.T) {
 			}
 		}
 	}
-	for _, e := range []*Event{ // the word elsewhere is not touched
+	for _, e := range []*Event{ // with both, or elsewhere, the words are not touched
+		draft(t, "DiagnosticReport-close", `[`+strings.Replace(report, `"subject"`, `"study":[{"reference":"ImagingStudy/s1"}],"imagingStudy":[{"reference":"ImagingStudy/s1"}],"subject"`, 1)+`,`+patient+`]`, ""),
 		draft(t, "DiagnosticReport-open", `[`+report+`,`+patient+`,`+study+`]`, ""),
 		draft(t, "org.example.thing", `[{"key":"report","resource":{"resourceType":"Basic","id":"1","study":"x"}}]`, ""),
 	} {
