@@ -146,7 +146,7 @@ func (a *app) reached(m *message) {
 	if a.isVoid(m) {
 		return
 	}
-	m.empties = m.close && a.believes.sure && a.believes.names(m.what)
+	m.empties = m.close && a.believes.sure && a.believes.names(m.what) && a.believes.what.anchor == m.what.anchor
 	a.believes = m.after(a.believes, !a.Answers)
 	if m.open {
 		a.lastOpen, a.clearTold = m.seq, false
@@ -184,8 +184,8 @@ func (m *message) after(b belief, sure bool) belief {
 		return noPatient
 	case m.open:
 		return belief{known: true, sure: sure, what: m.what}
-	case m.close && b.names(m.what) && b.sure:
-		return noPatient
+	case m.close && b.names(m.what) && b.sure && b.what.anchor == m.what.anchor:
+		return noPatient // of something that its context only names, nobody knows what it makes
 	case m.close && b.names(m.what):
 		return belief{}
 	}

@@ -29,6 +29,7 @@ func (c *core) change(d *fhircast.Delivery) {
 		c.echo(e)
 		c.accepted(e)
 		c.emptied(d, what)
+		c.desk.dates(e)
 	default:
 		c.open(d, what)
 	}
@@ -74,8 +75,8 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		return
 	}
 	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
-	// Nothing can be of the same patient as nothing. Where the hub cannot be asked, its order decides.
-	straggles := c.desk.event == nil && c.offered != offersNot && c.desk.overtaken(e)
+	// Where the hub cannot be asked, its order decides.
+	straggles := c.offered != offersNot && c.desk.straggles(e, what)
 	if crossed || straggles || c.desk.older(e, what) {
 		c.emit(answer{d, 202})
 		c.missed(c.requests[e.ID]) // an echo that is not delivered confirms nothing
@@ -87,6 +88,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		return
 	}
 	c.beat(true)
+	c.desk.dates(e)
 	c.echo(e)
 	c.accepted(e)
 	c.contextChanged()
@@ -98,6 +100,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 // closed ends what is current, or something else that was open, or nobody can say which.
 func (c *core) closed(d *fhircast.Delivery, what named) {
 	c.beat(false)
+	defer c.desk.dates(d.Event)
 	c.echo(d.Event)
 	c.accepted(d.Event)
 	c.desk.closes(what)
@@ -116,7 +119,7 @@ func (c *core) closed(d *fhircast.Delivery, what named) {
 // emptied is an event after which nothing is current. One that is older than what it ends may be old news: it is
 // followed, and the hub is asked.
 func (c *core) emptied(d *fhircast.Delivery, what named) {
-	old := c.desk.overtaken(d.Event)
+	old := d.Event.Timestamp.Before(c.desk.newest)
 	c.contextChanged()
 	clear(c.complaints)
 	c.desk.nothing(d.Event)

@@ -14,6 +14,7 @@ const (
 	clearWithin     = 2 * time.Second        // a clear without an answer
 	initialWindow   = 2 * time.Second        // opens that tell a new subscriber what is current
 	lossAfter       = 10 * time.Second       // losing the hub for so long runs on_loss
+	toldWithin      = 15 * time.Second       // an app that asked, whatever the line does
 	echoWithin      = 5 * time.Second        // an accepted request without its broadcast
 	complainEvery   = 10 * time.Second       // SyncErrors about one app
 	sentFor         = 60 * time.Second       // a request's id returns its first result

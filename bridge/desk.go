@@ -25,6 +25,7 @@ type desk struct {
 	age      int               // changes of what is current so far
 	open     []opened          // what is open, the current one last; the newest 32
 	marks    map[string]anchor // newest open per key of an anchor
+	newest   fhircast.Time     // of all opens, closes and Home-opens
 	seen     map[pair]int      // the age of the desk when the event was taken, 0 = it was not
 	order    []pair            // of seen, oldest first
 }
@@ -96,7 +97,7 @@ func (d *desk) forget() {
 // unknown forgets what is current and the order marks, but not what was seen.
 func (d *desk) unknown() {
 	d.known, d.event, d.what, d.by, d.snapshot, d.open = false, nil, named{}, nil, false, nil
-	d.marks = make(map[string]anchor)
+	d.marks, d.newest = make(map[string]anchor), fhircast.Time{}
 }
 
 // note remembers an event and tells whether it was there before.
@@ -136,6 +137,19 @@ func (d *desk) isHistory(id string) bool {
 // isCurrent tells whether the event is the one that made current what is, or made nothing current.
 func (d *desk) isCurrent(e *fhircast.Event) bool {
 	return d.known && d.by != nil && d.by.ID == e.ID && d.by.Name.Is(e.Name)
+}
+
+// dates remembers the time of a change.
+func (d *desk) dates(e *fhircast.Event) {
+	if e.Timestamp.Known() && !e.Timestamp.Before(d.newest) {
+		d.newest = e.Timestamp
+	}
+}
+
+// straggles tells whether an open is older than a change that was here before, and not surely about the patient who is
+// current. Its place in the hub's order may be long past, also where what is current was read since and has no time.
+func (d *desk) straggles(e *fhircast.Event, what named) bool {
+	return e.Timestamp.Before(d.newest) && !d.what.samePatient(what)
 }
 
 // overtaken tells whether an event is older than the one by which the desk is as it is.

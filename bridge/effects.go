@@ -66,8 +66,9 @@ type publish struct {
 }
 
 func (e publish) do(r *Relay) {
-	asking := r.asking
+	asking, done := context.WithTimeout(r.asking, toldWithin)
 	r.wait.Go(func() {
+		defer done()
 		status, err := e.hub.Publish(asking, e.event)
 		r.post(published{e.gen, e.event.ID, status, err})
 	})

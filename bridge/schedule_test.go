@@ -21,16 +21,9 @@ var onlySeed = flag.Uint64("seed", 0, "run only this schedule: go test ./bridge 
 // TestSchedule plays random hours at a desk and looks, whenever all deadlines are over, for an app that shows something
 // else than the hub says is current while neither its row nor the phase tells (DESIGN 1: there is no silent third state).
 // What an app shows is what the app itself makes of what it was told and asked for; nothing of the relay's is used.
-// CASTRAY_SOAK is the percentage of 3,000 schedules that is run.
+// There are 10,000 schedules, of which soak says how many are run.
 func TestSchedule(t *testing.T) {
-	percent := 10
-	if s := os.Getenv("CASTRAY_SOAK"); s != "" {
-		var err error
-		if percent, err = strconv.Atoi(s); err != nil {
-			t.Fatal("CASTRAY_SOAK is a percentage")
-		}
-	}
-	first, last := uint64(1), uint64(max(1, 3000*percent/100))
+	first, last := uint64(1), uint64(soak(t, 10_000, 3))
 	if *onlySeed != 0 {
 		first, last = *onlySeed, *onlySeed
 	}
@@ -48,6 +41,19 @@ func TestSchedule(t *testing.T) {
 	if t.Logf("looked at %d apps, %d of them at a desk that looked well", looks, well); last-first > 100 && well < looks/4 {
 		t.Error("too few")
 	}
+}
+
+// soak is how many of a count are run: CASTRAY_SOAK percent of it, or without that a quick few percent.
+func soak(t *testing.T, full, quick int) int {
+	t.Helper()
+	percent := quick
+	if s := os.Getenv("CASTRAY_SOAK"); s != "" {
+		var err error
+		if percent, err = strconv.Atoi(s); err != nil {
+			t.Fatal("CASTRAY_SOAK is a percentage")
+		}
+	}
+	return max(1, full*percent/100)
 }
 
 // schedule is one random history. Its test goroutine is the only one that draws random numbers.
