@@ -43,6 +43,10 @@ func TestRAD148_OpenReportContext(t *testing.T) {
 		}
 	}
 
+	if posted := string(h.hub.Requests(hubtest.Publish)[0].Body); !contains(posted, `"study":[{"reference"`) || contains(posted, "imagingStudy") {
+		t.Error("the report names its study as R4 does")
+	}
+
 	// Without its study it is no open of IRA: the hub refuses, and the app is told with which status.
 	_, err := v.sendAs(protocol.SendParams{Event: "DiagnosticReport-open",
 		Context: json.RawMessage(`[{"key":"report","resource":` + reportOf(2, "unknown") + `},{"key":"patient","resource":{"resourceType":"Patient","id":"p2"}}]`)})

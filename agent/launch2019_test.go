@@ -38,6 +38,23 @@ func TestALaunchOf2019IsJoinedWhereItIsSwitchedOn(t *testing.T) {
 	}
 }
 
+// FC-SCOPE-02, FC-SCOPE-03: a scope of all events of a resource, as the versions before 3.0.0 have it, decides what the hub is
+// asked for; where 3.0.0 is spoken there is no such scope, and the hub decides.
+func TestAScopeOfAnOlderVersionDecidesWhatIsAskedFor(t *testing.T) {
+	for quirks, want := range map[string]string{`["version-stu2"]`: "patient-open,patient-close,syncerror,heartbeat", `[]`: ""} {
+		h := newHospital(t)
+		h.write(h.file, append(h.config, "[hub]\nquirks = "+quirks+"\n"...))
+		h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"scope": "openid fhircast/Patient-*.read"}})
+		h.starts()
+		h.do("signin", `{}`)
+		h.phase(protocol.PhaseNoContext)
+		events := strings.ToLower(h.forms(hubtest.Subscribe)[0]["hub.events"])
+		if want != "" && events != want || want == "" && !contains(events, "encounter-open") {
+			t.Errorf("%s: asked for %q", quirks, events)
+		}
+	}
+}
+
 // FC-DISC-04: the sign-in asks for the scopes of the events that are configured, and for no others.
 func TestTheSignInAsksForTheScopesOfTheConfiguredEvents(t *testing.T) {
 	h := newHospital(t)

@@ -77,7 +77,7 @@ func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	}
 	var scopes fhircast.Scopes
 	if g.ScopesSaid {
-		scopes = fhircast.ParseScopes(g.Scopes) // none at all: as in the specification's own example, the hub decides
+		scopes = s.Hub.Dialect().ParseScopes(g.Scopes) // none at all: as in the specification's own example, the hub decides
 	}
 	// Both are names within one site: Practitioner/1 of another hospital is another person (S8).
 	who := cmp.Or(g.User.FHIRUser, g.User.Subject)

@@ -27,7 +27,7 @@ var presets = []preset{
 				"The first five are required there (RAD-146). The others are allowed, and who did not hear of a logout or of another patient would show a wrong one."},
 			{"send", "DiagnosticReport-open,DiagnosticReport-close,DiagnosticReport-update,DiagnosticReport-select",
 				"RAD-148 to RAD-151. SyncError (RAD-156) is ours to send."},
-			{"quirks", "get-context", "Every hub of IRA gives the current context (RAD-153), whether it says so or not."},
+			{"quirks", "get-context,fhir-r5", "Every hub of IRA gives the current context (RAD-153) and has resources of FHIR R5, whether it says so or not."},
 		}},
 }
 

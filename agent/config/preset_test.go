@@ -52,7 +52,7 @@ func TestAPresetGoesBeforeDefaultsAndAfterEverythingWritten(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if c.Hub.Name != "Desk {host}" || len(c.Hub.Send) != 1 || len(c.Hub.Quirks) != 1 || len(c.Warnings) != 0 {
+	if c.Hub.Name != "Desk {host}" || len(c.Hub.Send) != 1 || len(c.Hub.Quirks) != 2 || len(c.Warnings) != 0 {
 		t.Errorf("hub %+v, warnings %v", c.Hub, c.Warnings)
 	}
 }
@@ -64,7 +64,7 @@ func TestAPresetOfOneSite(t *testing.T) {
 	if !ira.Dialect().GetContext || ira.Name != "of all" || ira.Send != nil || other.Dialect().GetContext || len(other.Send) == 0 {
 		t.Errorf("%+v, the other %+v", ira, other)
 	}
-	if o := origin(t, c, "site[0].hub.quirks"); o.From != "preset" || o.Value != `["get-context"]` {
+	if o := origin(t, c, "site[0].hub.quirks"); o.From != "preset" || o.Value != `["get-context", "fhir-r5"]` {
 		t.Errorf("origin %v", o)
 	}
 	for _, o := range c.Origins() {
