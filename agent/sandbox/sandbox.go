@@ -27,6 +27,7 @@ type Config struct {
 	AutoApprove bool   // sign in at once as the first user, without pages
 	Users       int    // how many people can sign in, each with a session; 0 is one, at most 100
 	Dir         string // where the certificate authority and a configuration are written, made if need be; "" writes nothing
+	Misbehave   Faults // what the hub does wrong; nil is an honest hub
 	Log         *slog.Logger
 }
 
@@ -38,6 +39,7 @@ type Sandbox struct {
 	hospital *hospital
 	sessions *hub.Memory
 	hub      *hub.Hub
+	door     door // the hub, as subscribers meet it
 	auth     *oauthtest.Server
 	page     *page
 	users    []user
@@ -119,8 +121,7 @@ func (s *Sandbox) assemble(ctx context.Context, c Config, names []humanName) (er
 	origin := "https://" + s.listener.Addr().String()
 	s.info = Info{FHIRURL: origin + "/fhir", EHRURL: origin + "/ehr/", HubURL: origin + "/hub", ClientID: clientID, AdminToken: rand.Text()}
 	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched}
-	s.hub, err = hub.New(hub.Config{BaseURL: s.info.HubURL, Authorize: s.authorize, Store: s.sessions, Log: s.log})
-	if err != nil {
+	if err = s.openHub(hub.Config{BaseURL: s.info.HubURL, Authorize: s.authorize, Store: s.sessions, Log: s.log}, c.Misbehave); err != nil {
 		return err
 	}
 	for i, name := range names {
@@ -131,7 +132,7 @@ func (s *Sandbox) assemble(ctx context.Context, c Config, names []humanName) (er
 		s.users = append(s.users, u)
 		s.auth.Users = append(s.auth.Users, oauthtest.User{ID: u.id, Name: u.name, FHIRUser: "Practitioner/" + u.id})
 	}
-	s.info.Topic = s.users[0].topic.Reveal()
+	s.info.Topic = s.door.Told(s.users[0].topic).Reveal()
 	s.page = &page{Sandbox: s, token: rand.Text()}
 	if c.Dir == "" {
 		return nil
@@ -151,7 +152,7 @@ func (s *Sandbox) launched(id string) (url, topic string) {
 	if err != nil {
 		return "", ""
 	}
-	return s.info.HubURL, u.topic.Reveal()
+	return s.info.HubURL, s.door.Told(u.topic).Reveal()
 }
 
 func (s *Sandbox) isAdmin(token string) bool {
@@ -183,8 +184,8 @@ func (s *Sandbox) handler() http.Handler {
 	mux.Handle("/fhir/", records.handler())
 	mux.Handle("/fhir/.well-known/smart-configuration", s.auth)
 	mux.Handle("/auth/", s.auth)
-	mux.Handle("/hub", s.hub)
-	mux.Handle("/hub/", s.hub)
+	mux.Handle("/hub", s.door)
+	mux.Handle("/hub/", s.door)
 	mux.Handle("/ehr/", s.page.handler())
 	mux.Handle("/{$}", http.RedirectHandler("/ehr/", http.StatusSeeOther))
 	return onlyLoopback(mux)
@@ -231,7 +232,7 @@ func (s *Sandbox) Run(ctx context.Context) error {
 	case err = <-served:
 		served <- err
 	}
-	s.hub.Close()
+	s.door.Close()
 	end()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()

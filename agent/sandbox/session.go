@@ -100,7 +100,7 @@ func (s *Sandbox) publish(ctx context.Context, userID string, make func(fhircast
 	if err != nil {
 		return "", err
 	}
-	return e.ID, s.hub.Publish(ctx, u.topic, e)
+	return e.ID, s.door.Publish(ctx, u.topic, e)
 }
 
 // WaitSubscribers waits until that many are subscribed to a user's session, 0 too, or returns ctx's error.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,15 +14,29 @@ import (
 
 func (t *tool) sandboxCommand() *cobra.Command {
 	var c sandbox.Config
+	var misbehave string
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Serve an invented hospital on this computer, to try and test against",
 		Long: `Serves a sign-in, a FHIR server, a FHIRcast hub and an EHR page on which patients are opened, until it is ended.
-Prints where they are as one line of JSON. Everybody in it is invented, and whoever can reach it may be anybody.`,
+Prints where they are as one line of JSON. Everybody in it is invented, and whoever can reach it may be anybody.
+
+With --misbehave the hub does what hubs in the field do, or speaks as one of another time, so that any FHIRcast client
+can be tried: castray sandbox --misbehave help`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Users < 1 {
 				return usagef("A sandbox has at least one user.")
+			}
+			if misbehave == "help" {
+				return t.listFaults()
+			}
+			if misbehave != "" {
+				faults, err := sandbox.ParseFaults(misbehave)
+				if err != nil {
+					return usagef("For --misbehave %s. List what there is with: castray sandbox --misbehave help", err)
+				}
+				c.Misbehave = faults
 			}
 			return t.serveSandbox(cmd.Context(), c)
 		},
@@ -30,7 +45,17 @@ Prints where they are as one line of JSON. Everybody in it is invented, and whoe
 	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
 	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
 	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
+	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what the hub does wrong: names or name=times, with commas; \"help\" lists them")
 	return cmd
+}
+
+// listFaults prints what --misbehave takes.
+func (t *tool) listFaults() error {
+	var table strings.Builder
+	for _, f := range sandbox.KnownFaults() {
+		fmt.Fprintf(&table, "%-31s %s\n", f.Name, f.Help)
+	}
+	return t.print("%s", strings.TrimSuffix(table.String(), "\n"))
 }
 
 func (t *tool) serveSandbox(ctx context.Context, c sandbox.Config) (err error) {

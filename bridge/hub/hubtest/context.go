@@ -56,7 +56,7 @@ func contextRows() []deviation {
 			n := &notice{top: object{"timestamp": raw(stamp(time.Now())), "id": raw(rand.Text())}, event: object{}}
 			n.event.set("hub.topic", c.path)
 			if c.server.armed.due(TopicIsURL) {
-				n.event.set("hub.topic", c.server.TopicURL(c.path))
+				n.event.set("hub.topic", c.server.topicURL(c.path))
 			}
 			_ = json.Unmarshal(m["context"], &n.context)
 			c.answer.replace(http.StatusOK, "application/json", string(n.write()))

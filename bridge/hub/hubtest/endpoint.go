@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/castray/castray/bridge/fhircast"
 )
 
 const endpointMember = "hub.channel.endpoint"
@@ -191,7 +193,7 @@ func subscribeRows() []deviation {
 		{name: TopicIsURL, help: "The topic is an address, at which events are taken and the context is read, as in 2019.",
 			before: func(c *call) bool { c.stripTopic(); return false },
 			said: func(to *socket, n *notice) bool {
-				topic := func(o object) { o.set("hub.topic", to.server.TopicURL(o.text("hub.topic"))) }
+				topic := func(o object) { o.set("hub.topic", to.server.topicURL(o.text("hub.topic"))) }
 				if n.event != nil {
 					topic(n.event)
 				} else {
@@ -236,5 +238,14 @@ func (c *call) stripTopic() {
 	}
 }
 
-// TopicURL is a topic as a hub of 2019 tells it.
-func (s *Server) TopicURL(topic string) string { return s.URL() + "/" + topic }
+func (s *Server) topicURL(topic string) string { return s.URL() + "/" + topic }
+
+// Told is a topic as a launch names it: an address where [TopicIsURL] is set.
+func (s *Server) Told(topic fhircast.Secret) fhircast.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.armed.due(TopicIsURL) {
+		return fhircast.Secret(s.topicURL(topic.Reveal()))
+	}
+	return topic
+}

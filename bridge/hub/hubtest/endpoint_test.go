@@ -126,8 +126,11 @@ func TestChannelTypeMayBeLeftOut(t *testing.T) {
 func TestTopicThatIsAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		if w.Told(w.topic) != w.topic {
+			t.Error("an address without the fault")
+		}
 		w.Fault(hubtest.TopicIsURL, -1)
-		topic := w.TopicURL(w.topic.Reveal())
+		topic := w.Told(w.topic).Reveal()
 		if topic != w.URL()+"/"+w.topic.Reveal() {
 			t.Fatal("the topic is elsewhere")
 		}

@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
@@ -118,8 +119,28 @@ func (c *call) eventsSupported(spell func(string) string) {
 // levels are what an event may refer to, the widest first.
 var levels = []struct{ key, name string }{{"patient", "Patient"}, {"encounter", "Encounter"}, {"study", "ImagingStudy"}}
 
-// derive publishes the opens of what an open refers to before it, the widest first, and the closes after it, the other
-// way round. The lock is held.
+// Publish is the hub's, with what is derived from the event where [DeriveEvents] is set.
+func (s *Server) Publish(ctx context.Context, topic fhircast.Secret, e *fhircast.Event) error {
+	var before, after [][]byte
+	if n, ok := readNotice(e.Wire()); ok {
+		before, after = derived(n)
+	}
+	if (before != nil || after != nil) && !s.takes(DeriveEvents) {
+		before, after = nil, nil
+	}
+	for _, text := range before {
+		s.publishWire(ctx, text)
+	}
+	if err := s.Hub().Publish(ctx, topic, e); err != nil {
+		return err
+	}
+	for _, text := range after {
+		s.publishWire(ctx, text)
+	}
+	return nil
+}
+
+// derive is that for a request. The lock is held.
 func (s *Server) derive(c *call) bool {
 	n := c.event()
 	if n == nil {
@@ -130,20 +151,21 @@ func (s *Server) derive(c *call) bool {
 		return false
 	}
 	before, after := derived(n)
-	for _, e := range before {
-		c.first = append(c.first, func() { s.publishWire(c, e) })
+	for _, text := range before {
+		c.first = append(c.first, func() { s.publishWire(c.origin.Context(), text) })
 	}
-	for _, e := range after {
+	for _, text := range after {
 		c.then = append(c.then, func() {
-			if c.accepted(Publish) {
-				s.publishWire(c, e)
+			if c.answer.status/100 == 2 {
+				s.publishWire(c.origin.Context(), text)
 			}
 		})
 	}
 	return before != nil || after != nil
 }
 
-// derived are the events that a hub makes of one, in the order in which they go out.
+// derived are the events that a hub makes of one: opens before it, the widest first, and closes after it, the other way
+// round.
 func derived(n *notice) (before, after [][]byte) {
 	resource, verb, _ := strings.Cut(n.name(), "-")
 	opens := strings.EqualFold(verb, "open")
@@ -171,9 +193,9 @@ func derived(n *notice) (before, after [][]byte) {
 	return before, after
 }
 
-func (s *Server) publishWire(c *call, text []byte) {
+func (s *Server) publishWire(ctx context.Context, text []byte) {
 	m, err := fhircast.Decode(text)
 	if e, ok := m.(*fhircast.Event); ok && err == nil {
-		_ = s.Hub().Publish(c.origin.Context(), e.Topic, e) // an event that the hub does not offer is not derived
+		_ = s.Hub().Publish(ctx, e.Topic, e) // an event that the hub does not offer is not derived
 	}
 }

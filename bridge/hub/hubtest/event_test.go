@@ -30,9 +30,14 @@ func TestDerivedEvents(t *testing.T) {
 		p := w.join("hub.events", "Patient-open,Patient-close,ImagingStudy-open,ImagingStudy-close,DiagnosticReport-open,DiagnosticReport-close")
 		p.frame()
 		ids := map[string]bool{}
-		for _, verb := range []string{"open", "close"} {
-			if status, _ := w.post(w.made(verb, "DiagnosticReport-"+verb, report, study, patient)); status != 202 {
-				t.Fatal(status)
+		for i, verb := range []string{"open", "close", "open", "close"} {
+			e := w.made(verb+closeCode(i), "DiagnosticReport-"+verb, report, study, patient)
+			if i < 2 {
+				if status, _ := w.post(e); status != 202 {
+					t.Fatal(status)
+				}
+			} else if err := w.Publish(t.Context(), w.topic, e); err != nil { // as the program does it itself
+				t.Fatal(err)
 			}
 			want := []string{"Patient-open", "ImagingStudy-open", "DiagnosticReport-open"}
 			if verb == "close" {
@@ -41,16 +46,16 @@ func TestDerivedEvents(t *testing.T) {
 			for _, name := range want {
 				f := p.frame()
 				got, id := eventOf(f)
-				if got != name || (id == verb) != strings.HasPrefix(name, "DiagnosticReport") {
+				if got != name || (id == e.ID) != strings.HasPrefix(name, "DiagnosticReport") {
 					t.Errorf("got %s %s, want %s", got, id, name)
 				}
-				if source := strings.Contains(f, `"timestamp":"2000-01-01T00:00:00.000Z"`); source != (id == verb) {
+				if source := strings.Contains(f, `"timestamp":"2000-01-01T00:00:00.000Z"`); source != (id == e.ID) {
 					t.Errorf("its time is not the hub's: %s", f)
 				}
 				ids[id] = true
 			}
 		}
-		if f := p.frame(); f != "nothing" || len(ids) != 6 {
+		if f := p.frame(); f != "nothing" || len(ids) != 12 {
 			t.Errorf("%d different ids, and then %s", len(ids), f)
 		}
 		if _, body := w.get(); !strings.Contains(body, `"context.type":""`) {

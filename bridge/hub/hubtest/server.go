@@ -57,7 +57,7 @@ func New(c hub.Config) (*Server, error) {
 		c.Store = &hub.Memory{}
 	}
 	s := &Server{rows: catalogue(), sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]*endpoint{}}
-	s.sessions.closeClears = s.closeClears
+	s.sessions.closeClears = func() bool { return s.takes(CloseClearsCurrent) }
 	c.Store = s.sessions
 	if u, err := url.Parse(c.BaseURL); err == nil { // or hub.New complains
 		s.base = strings.TrimRight(u.Path, "/")
@@ -72,7 +72,7 @@ func New(c hub.Config) (*Server, error) {
 // URL is the hub.url.
 func (s *Server) URL() string { return s.config.BaseURL }
 
-// Hub is the hub inside, for NewTopic, Publish, Subscribers and Log. Restart replaces it.
+// Hub is the hub inside, for NewTopic, Subscribers and Log, and for Publish without faults. Restart replaces it.
 func (s *Server) Hub() *hub.Hub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,10 +205,11 @@ func (s *Server) named(name string) []*socket {
 	return list
 }
 
-func (s *Server) closeClears() bool {
+// takes tells whether a fault is due, and counts it.
+func (s *Server) takes(f Fault) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.armed.take(CloseClearsCurrent)
+	return s.armed.take(f)
 }
 
 // mute keeps from the socket of that path what the hub says from now on.

@@ -85,9 +85,8 @@ func (w *world) visit(version hubtest.Fault, v visit) {
 	}
 	has("discovery", doc, v.discovery)
 
-	topic, publishAt := w.topic.Reveal(), w.URL()
+	topic, publishAt := w.Told(w.topic).Reveal(), w.URL()
 	if version == hubtest.Version2019 {
-		topic = w.TopicURL(topic)
 		publishAt = topic
 	}
 	publish := func(id string) {
