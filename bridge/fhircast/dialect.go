@@ -31,18 +31,12 @@ type Dialect struct {
 	SuffixScopes      bool // a scope may name Patient-* or *-open
 
 	// What a hub has and does.
-	NoDiscovery    bool  // there is no discovery document
-	NoSocket       bool  // there is no channel but the callback
-	Webhook        bool  // there is a callback channel
-	EndpointHeader bool  // the socket is named by the header Content-Location
-	RebaseEndpoint bool  // the socket is at the hub's own host, whatever host the answer names
-	BearerOnSocket bool  // the socket wants the access token
-	Opens          Opens // which opens follow a subscription
-	GetContext     bool  // the current context can be read, advertised or not
-	NoSharing      bool  // there is no content sharing: contexts have no version
-	Heartbeat      bool  // heartbeats come to those who subscribe to them, advertised or not
-	AnyOrder       bool  // Subscribers need not ignore what is older than the current context
-	NoDeadline     bool  // nobody is unsubscribed for an answer that takes more than ten seconds
+	NoDiscovery    bool // there is no discovery document
+	NoSocket       bool // there is no channel but the callback
+	RebaseEndpoint bool // the socket is at the hub's own host, whatever host the answer names
+	BearerOnSocket bool // the socket wants the access token
+	GetContext     bool // the current context can be read, advertised or not
+	Heartbeat      bool // heartbeats come to those who subscribe to them, advertised or not
 }
 
 // A Shape is how a version writes updates and selects (FHIRcast 3.0.0, 3.6.3 and 3.6.4).
@@ -52,15 +46,6 @@ const (
 	Shape3    Shape = iota // of 3.0.0: the anchor and what is selected are references
 	Shape2024              // of the 3.0.0 ballot: the anchor is a resource, and so is each of the "resources" of a select
 	Shape2022              // of the 2.1.0 ballot: as 2024, but there is POST too, a DELETE has a resource, and "select" stands in place of a key
-)
-
-// Opens is which opens a hub sends to a new Subscriber (FHIRcast 3.0.0, 2.4.3).
-type Opens int
-
-const (
-	OpensEach Opens = iota // the latest of each type of anchor
-	OpensOne               // the current context
-	OpensNone
 )
 
 // DialectOf is what a version prescribes. Version is what a discovery document calls fhircastVersion: "STU1" to "STU3" in

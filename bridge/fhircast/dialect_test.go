@@ -28,24 +28,16 @@ func TestEveryVersionHasEachOfItsBehaviours(t *testing.T) {
 		of        func(Dialect) string
 		want      string // 2019, STU1, 2020, STU2, 2.1.0 ballot, 3.0.0 ballot, 3.0.0
 	}{
-		{"callback channel", yes(func(d Dialect) bool { return d.Webhook }), "y y y y y n n"},
 		{"socket", yes(func(d Dialect) bool { return !d.NoSocket }), "n n y y y y y"},
-		{"endpoint in a header", yes(func(d Dialect) bool { return d.EndpointHeader }), "n n y n n n n"},
 		{"channel type is sent", yes(func(d Dialect) bool { return !d.NoChannelType }), "n n y y y y y"},
 		{"Patient-open", func(d Dialect) string { return d.spell("Patient-open") }, "open-patient-chart patient-open patient-open patient-open patient-open Patient-open Patient-open"},
 		{"SyncError", func(d Dialect) string { return d.spell("SyncError") }, "sync-error syncerror syncerror syncerror syncerror SyncError SyncError"},
-		{"initial opens", func(d Dialect) string {
-			return map[Opens]string{OpensNone: "none", OpensOne: "one", OpensEach: "each"}[d.Opens]
-		}, "none none none none one each each"},
-		{"older timestamps are ignored", yes(func(d Dialect) bool { return !d.AnyOrder }), "n n n n y y y"},
 		{"heartbeat", yes(func(d Dialect) bool { return d.Heartbeat }), "n n n n y y n"},
 		{"current context at a topic URL", yes(func(d Dialect) bool { return d.GetContext && d.TopicURL }), "y n n n n n n"},
-		{"content sharing", yes(func(d Dialect) bool { return !d.NoSharing }), "n n n n y y y"},
 		{"its shape", func(d Dialect) string {
 			return map[Shape]string{Shape3: "3", Shape2024: "2024", Shape2022: "2022"}[d.Content]
 		}, "3 3 3 3 2022 2024 3"},
 		{"discovery document", yes(func(d Dialect) bool { return !d.NoDiscovery }), "n n n y y y y"},
-		{"ten seconds to answer", yes(func(d Dialect) bool { return !d.NoDeadline }), "n n n n y y y"},
 		{"events in unsubscribe", yes(func(d Dialect) bool { return d.UnsubscribeEvents }), "y y y n n n n"},
 		{"logout without a reason", yes(func(d Dialect) bool { return d.EmptyLogout }), "y y y y y n n"},
 		{"one scope", yes(func(d Dialect) bool { return d.OneScope }), "y n n n n n n"},

@@ -10,27 +10,26 @@ var versions = []struct {
 	{[]string{"2019"}, "The hub speaks the drafts of up to May 2019: names like open-patient-chart, a topic that is a URL, events by callback.", Dialect{
 		Names2019: true, EmptyLogout: true,
 		TopicURL: true, NoChannelType: true, UnsubscribeEvents: true, LegacyNames: true, OneScope: true,
-		NoDiscovery: true, NoSocket: true, Webhook: true, Opens: OpensNone, GetContext: true, NoSharing: true, AnyOrder: true, NoDeadline: true,
+		NoDiscovery: true, NoSocket: true, GetContext: true,
 	}},
 	{[]string{"stu1", "1.0", "1.0.0"}, "The hub speaks STU1 (1.0.0, October 2019): names in lower case, events by callback.", Dialect{
 		Lower: true, EmptyLogout: true,
 		NoChannelType: true, UnsubscribeEvents: true, SuffixScopes: true,
-		NoDiscovery: true, NoSocket: true, Webhook: true, Opens: OpensNone, NoSharing: true, AnyOrder: true, NoDeadline: true,
+		NoDiscovery: true, NoSocket: true,
 	}},
 	{[]string{"2020"}, "The hub speaks the ballot of February 2020: names in lower case, the socket named in a header.", Dialect{
 		Lower: true, EmptyLogout: true,
 		UnsubscribeEvents: true, SuffixScopes: true,
-		NoDiscovery: true, Webhook: true, EndpointHeader: true, Opens: OpensNone, NoSharing: true, AnyOrder: true, NoDeadline: true,
+		NoDiscovery: true,
 	}},
 	{[]string{"stu2", "2.0", "2.0.0"}, "The hub speaks STU2 (2.0.0, January 2021): names in lower case, no content sharing.", Dialect{
 		Lower: true, EmptyLogout: true,
 		SuffixScopes: true,
-		Webhook:      true, Opens: OpensNone, NoSharing: true, AnyOrder: true, NoDeadline: true,
 	}},
 	{[]string{"2.1", "2.1.0", "2.1.0-ballot"}, "The hub speaks the 2.1.0 ballot (May 2022): names in lower case, content in its earliest form, heartbeats.", Dialect{
 		Lower: true, EmptyLogout: true, Content: Shape2022,
 		SuffixScopes: true,
-		Webhook:      true, Opens: OpensOne, Heartbeat: true,
+		Heartbeat:    true,
 	}},
 	{[]string{"2024", "3.0.0-ballot"}, "The hub speaks the 3.0.0 ballot (May 2024): as 3.0.0, with content in an earlier form and heartbeats.", Dialect{
 		Content: Shape2024, Heartbeat: true,
