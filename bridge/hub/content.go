@@ -27,11 +27,14 @@ type Resource struct {
 // Format keeps resources out of everything that prints.
 func (c Content) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%d resources", len(c.Resources)) }
 
+// MarshalJSON is what prints, too: a [Store] that writes sessions down takes the members.
+func (c Content) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(c)) }
+
 // Format keeps the resource out of everything that prints.
 func (r Resource) Format(f fmt.State, _ rune) { io.WriteString(f, "a resource") }
 
-// MarshalJSON is what prints, too: a [Store] that writes sessions down takes the members.
-func (r Resource) MarshalJSON() ([]byte, error) { return []byte(`"a resource"`), nil }
+// MarshalJSON is what prints, too.
+func (r Resource) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(r)) }
 
 // with is the content once one update has happened, all of it (FHIRcast 3.0.0, 2.10).
 func (c Content) with(changes []change, version string) Content {

@@ -72,6 +72,13 @@ func TestIRASessionsAreBegunWithinBounds(t *testing.T) {
 		if status, _ := w.do("POST", "/fc", "all", formType, w.form()); status != 429 {
 			t.Errorf("an endless topic: %d", status)
 		}
+		w.topic = "T2"
+		if status, _ := w.do("POST", "/fc", "one", formType, w.form()); status != 403 {
+			t.Errorf("by a token for another topic: %d", status)
+		}
+		if status, _ := w.do("GET", "/fc/T2", "all", "", ""); status != 400 {
+			t.Errorf("refused and begun: %d", status)
+		}
 		for i := range 1001 {
 			w.topic = fhircast.Secret(fmt.Sprint("T", i))
 			status, _ := w.do("POST", "/fc", "all", formType, w.form())

@@ -533,17 +533,19 @@ func TestSharedContentIsInNoLog(t *testing.T) {
 		memory := &hub.Memory{}
 		w := newWorld(t, hub.Config{Store: memory})
 		p := w.join("all", "hub.events", sharingEvents)
-		p.updated("2", p.opened("1", "r"), put("Observation", "o1", `,"text":"Zyxcanary"`))
+		if status, body := w.update("2", p.opened("1", "Zyxcanary"), updates("Zyxcanary", put("Observation", "o1", `,"text":"Zyxcanary"`))); status != 202 {
+			t.Fatalf("%d %s", status, body)
+		}
 		w.update("3", "Zyxcanary", updates("Zyxcanary", put("Observation", "o1", "Zyxcanary")))
 		s, err := memory.Load(t.Context(), w.topic)
 		if err != nil {
 			t.Fatal(err)
 		}
-		asJSON, err := json.Marshal(s)
+		asJSON, err := json.Marshal([]any{s, s.Shared[0].Resources[0]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if printed := fmt.Sprintf("%v %+v %#v %s %s", s, s, s, asJSON, w.logs); strings.Contains(printed, "Zyxcanary") {
+		if printed := fmt.Sprintf("%v %+v %#v %s %s %s", s, s, s, s.Shared[0].Resources[0], asJSON, w.logs); strings.Contains(printed, "Zyxcanary") {
 			t.Errorf("printed: %s", printed)
 		}
 	})

@@ -10,12 +10,12 @@ import (
 )
 
 func TestSessionAfterEvents(t *testing.T) {
-	// FC-GCC-05 FC-INI-01
-	const patient, study, report = `"key":"patient","resource":{"resourceType":"Patient",`, `"key":"study","resource":{"resourceType":"ImagingStudy",`, `"key":"report","resource":{"resourceType":"DiagnosticReport",`
+	// FC-GCC-05 FC-INI-01 FC-CAT-04
+	const patient, study, report, encounter = `"key":"patient","resource":{"resourceType":"Patient",`, `"key":"study","resource":{"resourceType":"ImagingStudy",`, `"key":"report","resource":{"resourceType":"DiagnosticReport",`, `"key":"encounter","resource":{"resourceType":"Encounter",`
 	event := func(step string) *fhircast.Event {
 		name, id, _ := strings.Cut(step, " ")
 		entries := "[]"
-		for resource, start := range map[string]string{"Patient": patient, "ImagingStudy": study, "DiagnosticReport": report} {
+		for resource, start := range map[string]string{"Patient": patient, "ImagingStudy": study, "DiagnosticReport": report, "Encounter": encounter} {
 			if fhircast.Name(name).Resource() == resource {
 				entries = "[{" + start + `"id":"` + id + `"}}]`
 			}
@@ -37,6 +37,7 @@ func TestSessionAfterEvents(t *testing.T) {
 		{"opening again makes current again", "Patient-open a,Patient-open b,Patient-open a", "Patient-open a", "Patient-open a"},
 		{"one of each type, oldest first", "Patient-open a,ImagingStudy-open s,DiagnosticReport-open r,Patient-open b", "Patient-open b", "ImagingStudy-open s,DiagnosticReport-open r,Patient-open b"},
 		{"the same id of another type is another resource", "Patient-open a,ImagingStudy-open a,ImagingStudy-close a", "", "Patient-open a"},
+		{"the close of an encounter leaves its patient open", "Patient-open a,Encounter-open e,Patient-open a,Encounter-close e", "Patient-open a", "Patient-open a"},
 		{"home is current, and told last", "Patient-open a,Home-open", "Home-open", "Patient-open a,Home-open"},
 		{"home ends with the next open", "Home-open,Patient-open a", "Patient-open a", "Patient-open a"},
 		{"a close at home leaves home", "Patient-open a,Home-open,Patient-close a", "Home-open", "Home-open"},
@@ -58,6 +59,20 @@ func TestSessionAfterEvents(t *testing.T) {
 		}
 		if got := strings.Join(initial, ","); current != row.current || got != row.initial {
 			t.Errorf("%s: current %q, initial %q; want %q, %q", row.name, current, got, row.current, row.initial)
+		}
+	}
+}
+
+func TestASessionIsNeverChangedOnlyReplaced(t *testing.T) {
+	first := Content{Anchor: "diagnosticreport/r", Resources: []Resource{{Ref: "observation/a", Body: []byte("1")}, {Ref: "observation/b", Body: []byte("1")}}}
+	session := Session{Shared: []Content{first}}
+	next := session.withContent(first.with([]change{{Ref: "observation/a", Body: []byte("2")}, {Ref: "observation/b"}}, "v"))
+	if got := next.Shared[0]; len(got.Resources) != 1 || string(got.Resources[0].Body) != "2" || got.Version != "v" {
+		t.Errorf("the next one: %d resources at %q", len(got.Resources), got.Version)
+	}
+	for _, was := range []Content{first, session.Shared[0]} {
+		if len(was.Resources) != 2 || string(was.Resources[0].Body) != "1" || string(was.Resources[1].Body) != "1" || was.Version != "" {
+			t.Errorf("the one before is another now: %d resources at %q", len(was.Resources), was.Version)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func TestSubscribeRefusals(t *testing.T) {
 }
 
 func TestScopesDecideWhatIsGrantedAndSent(t *testing.T) {
-	// FC-SCOPE-05 FC-CNF-03 FC-INI-02
+	// FC-SCOPE-05 FC-SCOPE-06 FC-CNF-03 FC-INI-02
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		p, err := w.connect(w.endpoint("reader", "hub.events", "Encounter-open,Patient-open"), nil)
@@ -98,12 +98,12 @@ func TestScopesDecideWhatIsGrantedAndSent(t *testing.T) {
 }
 
 func TestEndpointIsForOneSocketAndForAMinute(t *testing.T) {
-	// FC-SEC-02 FC-SEC-04 FC-SUB-17
+	// FC-SEC-02 FC-SEC-04 FC-SUB-17 FC-SUB-19
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		endpoint := w.endpoint("all")
-		// A page of another origin that knows the address is let in, one that knows it not would not be: what counts is the
-		// address.
+		// A page of another origin that knows the address is let in, without a token, one that knows it not would not be:
+		// what counts is the address, whoever subscribed.
 		p, err := w.connect(endpoint, http.Header{"Origin": {"https://elsewhere.example"}})
 		if err != nil {
 			t.Fatal(err)

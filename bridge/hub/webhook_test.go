@@ -253,6 +253,7 @@ func TestWhichCallbacksAreCalled(t *testing.T) {
 		{"another machine, allowed", anywhere, []string{"hub.callback", "http://10.0.0.1/in"}, 202, ""},
 		{"no callback", nil, []string{"hub.callback", ""}, 400, "hub.callback"},
 		{"a path", nil, []string{"hub.callback", "/in"}, 400, "hub.callback"},
+		{"something else than the web", anywhere, []string{"hub.callback", "ftp://127.0.0.1/in"}, 400, "hub.callback"},
 		{"a file", anywhere, []string{"hub.callback", "file:///etc/passwd"}, 400, "hub.callback"},
 		{"a user in it", nil, []string{"hub.callback", "http://me:secret@127.0.0.1/in"}, 400, "hub.callback"},
 		{"a fragment in it", nil, []string{"hub.callback", "http://127.0.0.1/in#x"}, 400, "hub.callback"},

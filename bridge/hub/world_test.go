@@ -23,8 +23,8 @@ import (
 	"github.com/castray/castray/bridge/hub"
 )
 
-// A world is a hub behind an HTTP server in memory (net.Pipe), with two tokens: "all" may do anything, "reader" reads
-// patients and SyncErrors only. Both are ann's; "bob" is bob's. It lives in a bubble of synctest.
+// A world is a hub behind an HTTP server in memory (net.Pipe), with tokens: "all" may do anything, "reader" reads
+// patients and SyncErrors only. Both are ann's, as is "one", for the topic T1 only; "bob" is bob's. It lives in a bubble of synctest.
 type world struct {
 	*testing.T
 	hub    *hub.Hub
@@ -61,6 +61,8 @@ func newWorld(t *testing.T, c hub.Config) *world {
 			return hub.Grant{User: "ann", Scopes: fhircast.ParseScopes([]string{"fhircast/Patient-open.read", "fhircast/Patient-close.read", "fhircast/SyncError.read"})}, true
 		case "short":
 			return hub.Grant{User: "ann", Scopes: fhircast.ParseScopes([]string{"fhircast/*.*"}), Expires: start.Add(90 * time.Second)}, true
+		case "one":
+			return hub.Grant{User: "ann", Scopes: fhircast.ParseScopes([]string{"fhircast/*.*"}), Topics: func(s fhircast.Secret) bool { return s == "T1" }}, true
 		case "bob":
 			return hub.Grant{User: "bob", Scopes: fhircast.ParseScopes([]string{"fhircast/*.*"})}, true
 		}
