@@ -8,9 +8,10 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// What follows reads updates and selections as far as a hub has to. Read generously: the anchor as a reference or, as in
-// the ballots of 2022 and 2024, as a resource; entries without request.url, as the examples have them; POST, which the
-// ballot of 2022 adds with. Whether a resource is what its profile wants is not asked (FHIRcast 3.0.0, 2.10).
+// What follows reads updates and selections as far as a hub has to, and by itself: the agent is tested against this hub,
+// and a fault of a reading that both shared would not show. Read generously: the anchor as a reference or, as in the
+// ballots of 2022 and 2024, as a resource; entries without request.url, as the examples have them; POST, which the ballot
+// of 2022 adds with. Whether a resource is what its profile wants is not asked (FHIRcast 3.0.0, 2.10).
 
 // sharedAnchor is the resource whose content an update or a selection is about.
 func sharedAnchor(e *fhircast.Event) (string, error) {
