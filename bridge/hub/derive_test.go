@@ -65,7 +65,7 @@ func TestOpensAreDerivedForThoseWhoDidNotAskForTheEvent(t *testing.T) {
 }
 
 func TestADerivedOpenIsAnEventOfItsOwn(t *testing.T) {
-	// FC-DRV-01 FC-DRV-05 FC-SCOPE-05
+	// FC-DRV-01 FC-SCOPE-05
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{Rules: hub.Rules{Derive: true}})
 		other := w.join("all", "hub.events", "ImagingStudy-open,SyncError")

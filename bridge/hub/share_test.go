@@ -295,7 +295,7 @@ func TestTheCurrentContextHasWhatWasShared(t *testing.T) {
 }
 
 func TestContentGoesWithTheCloseAndStaysUntilThen(t *testing.T) {
-	// FC-CS-07 FC-TAB-03 FC-EVT-12
+	// FC-CS-07 FC-EVT-12
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		p := w.join("all", "hub.events", sharingEvents)
@@ -507,7 +507,7 @@ func TestTooMuchContentIsRefused(t *testing.T) {
 }
 
 func TestARepeatChangesNothing(t *testing.T) {
-	// FC-NOT-02 FC-REQ-13 FC-CS-35
+	// FC-NOT-02 FC-REQ-13
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		p := w.join("all", "hub.events", sharingEvents)

@@ -176,7 +176,7 @@ func TestAWebhookConfirmsAndGetsSignedEvents(t *testing.T) {
 }
 
 func TestAWebhookThatDoesNotConfirmIsNone(t *testing.T) {
-	// FC-WH-05 FC-WH-06
+	// FC-WH-06
 	for _, row := range []struct {
 		name   string
 		answer func(w http.ResponseWriter, c call)
@@ -287,7 +287,7 @@ func TestWhichCallbacksAreCalled(t *testing.T) {
 }
 
 func TestAHubWithoutWebhooksRefusesThem(t *testing.T) {
-	// FC-WH-01 FC-CONF-09
+	// FC-WH-01
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		for _, kind := range []string{"webhook", ""} {
@@ -306,7 +306,7 @@ func TestAHubWithoutWebhooksRefusesThem(t *testing.T) {
 }
 
 func TestAnswersOfAWebhookAreAnswers(t *testing.T) {
-	// FC-WH-08 FC-ERR-02
+	// FC-WH-01 FC-ERR-02
 	for _, row := range []struct {
 		status, calls int
 		took          time.Duration
