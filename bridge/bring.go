@@ -70,7 +70,7 @@ func (c *core) waits() bool { return c.held() || c.previews() }
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, how manner) bool {
 	if a.lost || a.paused || !a.asksAny() {
-		return a.leaves && !a.lost && !a.paused
+		return a.leaves && !a.lost && !a.paused && !a.expects().empty() // also again, where it refused
 	}
 	if !how.force && !c.clearedByUser.IsZero() && a.expects().empty() {
 		return false // until the next change or a re-sync
@@ -85,7 +85,6 @@ func (c *core) bring(a *app, r *round, how manner) {
 	}
 	switch {
 	case a.leaves:
-		a.leaves = false
 		c.tellClear(a, protocol.ReasonUnknown, r)
 	case !c.desk.known:
 		c.tellClear(a, protocol.ReasonUnknown, r)

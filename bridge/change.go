@@ -94,6 +94,9 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	c.contextChanged()
 	clear(c.complaints)
 	c.desk.opens(e, what, false)
+	if initial && c.offered == offersNot {
+		c.lateComer()
+	}
 	c.spread(d, what)
 }
 

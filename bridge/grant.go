@@ -8,9 +8,9 @@ import (
 
 // A hub may grant less than was asked (FHIRcast 3.0.0, 2.4.3.2), and then it changes the context without a word to us.
 //
-// What the configuration asks for is mostly a list of all that might come, and many hubs know only some of it: that is
-// told as a problem and changes no phase. But an app that named an event counts on it. Also where it is brought along by
-// derived opens, it may be somewhere else than the hub: it cannot look in sync (S1).
+// Where an open, a close or an update is not granted, nobody can be sure to be where the hub is, and the desk is at best unconfirmed
+// (S1): steady, for mostly it is an event that the hub does not know, and the configuration should not ask for it. An app
+// that named an event counts on it. Also where it is brought along by derived opens, that wants attention.
 
 // granted says what the hub grants, of what we asked for; an empty list stands for all of it (FC-CNF-07). What it grants
 // beyond that is not relayed: see asked.
@@ -23,6 +23,28 @@ func (c *core) granted(list []fhircast.Name) {
 		if !n.In(list) {
 			c.missing = append(c.missing, n)
 		}
+	}
+}
+
+// unheard tells whether the context, or what is shared in it, may change without a word to us.
+func (c *core) unheard() bool { return slices.ContainsFunc(c.missing, tells) }
+
+func tells(n fhircast.Name) bool { return n.Changes() || n.Verb() == fhircast.Update }
+
+// regained is what the hub grants again: until now it may have happened unheard.
+func (c *core) regained(was []fhircast.Name) {
+	changes := false
+	for _, n := range was {
+		if n.In(c.missing) {
+			continue
+		}
+		changes = changes || n.Changes()
+		if n.Verb() == fhircast.Update {
+			c.unreadUpdate(n.Resource())
+		}
+	}
+	if changes {
+		c.doubt()
 	}
 }
 

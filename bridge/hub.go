@@ -89,9 +89,7 @@ func (in subscribed) apply(c *core) {
 	was := c.missing
 	c.granted(in.granted)
 	if in.n == c.sub { // it says only that the hub grants something else now
-		if slices.ContainsFunc(was, func(n fhircast.Name) bool { return n.Changes() && !n.In(c.missing) }) {
-			c.doubt() // until now it may have happened unheard
-		}
+		c.regained(was)
 		return
 	}
 	reconnect := c.lastUser != "" && c.lastUser == c.session.User

@@ -139,6 +139,7 @@ func (c *core) notOffered() {
 	first, force, doubted := c.reading.first, c.reading.force, c.reading.doubted
 	c.offered = offersNot
 	c.reading = reading{}
+	c.lateComer()
 	if left := c.confirmed.Add(initialWindow).Sub(c.now); first && left > 0 {
 		gen := c.gen
 		c.reading = reading{active: true, first: true, number: -1, since: c.now, doubted: doubted}

@@ -70,6 +70,14 @@ func (c *core) lacks(o *opened) bool {
 	return false
 }
 
+// lateComer is a context that was open before we subscribed, at a hub that cannot be asked: what was shared in it until
+// then is not known.
+func (c *core) lateComer() {
+	if o := c.desk.current(); o != nil && o.version != "" {
+		c.fallBehind(o)
+	}
+}
+
 // makeDo is for a hub that cannot be asked: what it sent is all that there is. What is missing stays missing, and is seen.
 func (o *opened) makeDo() {
 	if o.standing == unread {

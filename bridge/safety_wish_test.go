@@ -12,10 +12,11 @@ func TestS1_AnAppThatAsksForNothingAnyMoreIsClearedAndItsRowTells(t *testing.T) 
 	for name, c := range map[string]struct {
 		clears int
 		phase  protocol.Phase
+		again  string
 	}{
-		"it clears":    {200, protocol.PhaseUnconfirmed}, // nobody follows what is current
-		"it will not":  {500, protocol.PhaseOutOfSync},
-		"it is silent": {0, protocol.PhaseOutOfSync},
+		"it clears":    {200, protocol.PhaseUnconfirmed, ""}, // nobody follows what is current
+		"it will not":  {500, protocol.PhaseOutOfSync, "clear:unknown"},
+		"it is silent": {0, protocol.PhaseOutOfSync, "clear:unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onDesk(t, func(d *deskTest) {
@@ -30,10 +31,10 @@ func TestS1_AnAppThatAsksForNothingAnyMoreIsClearedAndItsRowTells(t *testing.T) 
 				}
 				d.relay.Subscribe(app.id, []fhircast.Name{})
 				d.wantNews("told once", app, "clear:unknown")
-				d.relay.Subscribe(app.id, []fhircast.Name{})
 				d.afterAll()
-				d.wantNews("and not again", app, "")
 				d.wantPhase(c.phase)
+				d.deliver(ev("Patient-open", "2", 2, "p2"))
+				d.wantNews("told again until it has", app, c.again)
 			})
 		})
 	}

@@ -25,8 +25,9 @@ type simApp struct {
 	gone      bool
 	pipe      []letter
 	seat      *simSeat
-	shows     string // what it shows
-	told      string // what it was last told and followed, or had confirmed
+	shows     string   // what it shows
+	shared    []string // in that, if it takes part
+	told      string   // what it was last told and followed, or had confirmed
 	read      int
 	asks      int
 	status    int
@@ -148,12 +149,20 @@ func (a *simApp) follow(word string, m Message) {
 		return
 	case strings.HasSuffix(verb, "-open") && verb != "Home-open":
 		message, _ := fhircast.Decode([]byte(string(m.Params)))
+		a.heard(message.(*fhircast.Event))
 		var items []string
 		for _, item := range message.(*fhircast.Event).Context {
+			if item.Key == "content" {
+				continue
+			}
 			who, _ := identify(item)
 			items = append(items, who.id)
 		}
 		a.told = strings.Join(items, "/")
+	case strings.HasSuffix(verb, "-update"):
+		message, _ := fhircast.Decode([]byte(string(m.Params)))
+		a.heard(message.(*fhircast.Event))
+		return
 	default:
 		return
 	}

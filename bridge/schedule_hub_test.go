@@ -39,10 +39,20 @@ type simHub struct {
 	last      *fhircast.Event             // broadcast on this subscription
 	marks     map[fhircast.Name]time.Time // newest open that was surely taken
 	next      string                      // fate of the next request
+	reports   map[string]*simReport       // open ones, by the id of their anchor
+	granted   []fhircast.Name             // nil: all
+	versions  int
+	derives   bool // opens and closes of what a report names go before and after it
+}
+
+// simReport is what is shared in one report.
+type simReport struct {
+	version string
+	shared  []string
 }
 
 func newSimHub(s *schedule) *simHub {
-	h := &simHub{s: s, offered: s.IntN(4) != 0, steady: s.IntN(2) == 0}
+	h := &simHub{s: s, offered: s.IntN(4) != 0, steady: s.IntN(2) == 0, derives: s.IntN(3) == 0, reports: make(map[string]*simReport)}
 	s.note("hub: GET offered %v, steady %v", h.offered, h.steady)
 	return h
 }
@@ -54,8 +64,10 @@ func (h *simHub) subscribed() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.
 func (h *simHub) heal() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fails, h.delay = false, 0
+	h.fails, h.delay, h.granted = false, 0, nil
 }
+
+func (h *simHub) grants() []fhircast.Name { h.mu.Lock(); defer h.mu.Unlock(); return h.granted }
 
 // humour changes how it answers a GET.
 func (h *simHub) humour() {
@@ -76,7 +88,7 @@ func (h *simHub) subscribe() {
 	h.s.note("subscription %d, %q is current", h.n, h.current)
 	n, current, name := h.n, h.current, h.name
 	h.mu.Unlock()
-	h.s.relay.Subscribed(n, nil)
+	h.s.relay.Subscribed(n, h.grants())
 	if current != "" && again { // it tells what is current to a new subscriber
 		h.send(h.event(name, current, 0))
 	}
@@ -103,7 +115,12 @@ func (h *simHub) event(name fhircast.Name, what string, skew time.Duration) *fhi
 	if h.steady || !h.offered && time.Since(h.confirmed) < initialWindow {
 		skew = 0
 	}
-	return evAt(name, fmt.Sprint("h", h.ids), time.Now().Add(skew), contextOf(what))
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: fmt.Sprint("h", h.ids), At: time.Now().Add(skew), Topic: topic, Name: name,
+		Context: json.RawMessage(contextOf(what)), Version: h.versionOf(name, what)})
+	if err != nil {
+		panic(err)
+	}
+	return e
 }
 
 // send delivers an event, if there is a line, and sees that it is answered once and in time.
@@ -111,7 +128,7 @@ func (h *simHub) send(e *fhircast.Event) {
 	h.mu.Lock()
 	n, up := h.n, h.up
 	h.mu.Unlock()
-	if !up {
+	if !up || h.grants() != nil && !e.Name.In(h.grants()) {
 		return
 	}
 	var answers atomic.Int32
@@ -130,6 +147,9 @@ func (h *simHub) become(name fhircast.Name, what string) {
 }
 
 func (h *simHub) open(name fhircast.Name, what string, skew time.Duration) {
+	if name.Is("DiagnosticReport-open") {
+		h.openReport(what)
+	}
 	e := h.event(name, what, skew)
 	h.s.note("%s %s %s, skew %v", e.ID, name, what, skew)
 	h.become(name, what)
@@ -138,6 +158,9 @@ func (h *simHub) open(name fhircast.Name, what string, skew time.Duration) {
 		h.marks[name] = e.Timestamp.At
 	}
 	h.mu.Unlock()
+	if name.Is("DiagnosticReport-open") {
+		h.derived(fhircast.Open, what)
+	}
 	h.send(e)
 }
 
@@ -152,14 +175,21 @@ func (h *simHub) close(what string) {
 	}
 	e := h.event(name, what, 0)
 	h.s.note("%s %s %s", e.ID, name, what)
+	current := anchorIn(h.now()) == anchor
 	h.closes(anchor)
 	h.mu.Lock()
 	h.last = e
 	h.mu.Unlock()
 	h.send(e)
+	if current && anchor[0] == 'r' {
+		h.derived(fhircast.Close, what)
+	}
 }
 
 func (h *simHub) closes(anchor string) {
+	h.mu.Lock()
+	delete(h.reports, anchor)
+	h.mu.Unlock()
 	if now, _, _ := strings.Cut(h.now(), "/"); now == anchor {
 		h.become("", "")
 	}
@@ -212,8 +242,6 @@ func (h *simHub) nonsense() {
 	h.send(e)
 }
 
-func (h *simHub) update() { h.send(up(h.event("Home-open", "", 0).ID, "r1", "", "")) }
-
 func (h *simHub) complain() {
 	h.mu.Lock()
 	last := h.last
@@ -232,6 +260,10 @@ func (h *simHub) complain() {
 func (h *simHub) Context(ctx context.Context, id string) (*fhircast.Event, bool, error) {
 	h.mu.Lock()
 	name, current, fails, delay := h.name, h.current, h.fails, h.delay
+	version, text := h.versionOf(name, current), contextOf(current)
+	if r := h.reports[anchorIn(current)]; r != nil && version != "" {
+		text = withContent(text, r.shared)
+	}
 	h.mu.Unlock()
 	select {
 	case <-time.After(delay):
@@ -246,7 +278,7 @@ func (h *simHub) Context(ctx context.Context, id string) (*fhircast.Event, bool,
 	case current == "":
 		return nil, true, nil
 	}
-	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(contextOf(current))})
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: topic, Name: name, Context: json.RawMessage(text), Version: version})
 	return e, true, err
 }
 
@@ -268,6 +300,10 @@ func (h *simHub) Publish(_ context.Context, e *fhircast.Event) (int, error) {
 	fate := h.next
 	h.mu.Unlock()
 	take := func() {
+		if e.Name.Verb() == fhircast.Update {
+			h.takes(e)
+			return
+		}
 		var items []string
 		for _, item := range e.Context {
 			who, _ := identify(item)

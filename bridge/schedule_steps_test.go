@@ -21,7 +21,8 @@ var places = []struct {
 
 // wishes are what apps ask for.
 var wishes = []string{"", "", "", "Patient-open Patient-close", "Patient-open", "ImagingStudy-open ImagingStudy-close",
-	"ImagingStudy-open", "Patient-open ImagingStudy-open DiagnosticReport-update", "Patient-open Home-open", "-"}
+	"ImagingStudy-open", "Patient-open ImagingStudy-open DiagnosticReport-update", "Patient-open Home-open", "-",
+	"DiagnosticReport-open DiagnosticReport-close DiagnosticReport-update DiagnosticReport-select"}
 
 // arrive lets a new app in.
 func (s *schedule) arrive() {
@@ -54,22 +55,45 @@ func (s *schedule) step() {
 		s.hub.straggle()
 	case n < 57:
 		s.hub.nonsense()
-	case n < 59:
-		s.hub.update()
-	case n < 60:
+	case n < 64:
+		s.share()
+	case n < 65:
 		s.hub.complain()
-	case n < 70:
+	case n < 74:
 		s.appStep()
-	case n < 82:
+	case n < 83:
 		s.mood()
-	case n < 87:
+	case n < 88:
 		s.line()
-	case n < 90:
+	case n < 91:
 		s.hub.humour()
-	case n < 94:
+	case n < 95:
 		s.person()
 	default:
 		s.ask()
+	}
+}
+
+// share is something shared in a report, by the hub or by an app, in a row with others, or pointed at.
+func (s *schedule) share() {
+	if _, any := s.hub.shared(); !any && s.IntN(3) != 0 {
+		p := places[7+s.IntN(2)]
+		s.hub.open(p.name, p.what, 0)
+	}
+	for range 1 + s.IntN(4) {
+		switch s.IntN(6) {
+		case 0:
+			s.hub.selects()
+		case 1:
+			s.hub.shrink()
+		case 2, 3:
+			a, fate, what := s.anApp(), s.hub.fate(), s.wish()
+			s.note("%s shares %s, which will be %s", a.id, what, fate)
+			a.share(what)
+		default:
+			s.hub.update()
+		}
+		s.pass()
 	}
 }
 
@@ -100,13 +124,12 @@ func (s *schedule) appStep() {
 		s.relay.Detach(a.id, a.seat, alive)
 	case n == 2:
 		events := wishes[s.IntN(len(wishes))]
-		if events == "-" { // it would keep what it shows, and nobody would tell it
-			return
-		}
 		s.note("%s asks for %q", a.id, events)
 		a.events = events
 		var list []fhircast.Name
-		if events != "" {
+		if events == "-" {
+			list = []fhircast.Name{}
+		} else if events != "" {
 			list = fhircast.Names(strings.Fields(events))
 		}
 		s.relay.Subscribe(a.id, list)

@@ -265,8 +265,13 @@ func TestAReportThatIsResumedComesBackWithItsContent(t *testing.T) {
 		creator := d.attach("creator", sharing, &fakeApp{status: 200})
 		d.hub.offered = false
 		d.subscribe()
+		d.deliver(openIn("x7", "before", "r7/p1"))
+		d.afterAll()
+		if got := d.problems(); got != "content_unknown" { // it was open before we came
+			t.Errorf("problems %q", got)
+		}
 		d.deliver(openIn("v1", "open", "r1/p1"))
-		time.Sleep(3 * time.Second)
+		d.wantPhase(protocol.PhaseInSync)
 		d.deliver(up("u1", "r1", "v1", "v2", "o1"))
 		d.deliver(openIn("w1", "other", "r2/p2"))
 		creator.news()

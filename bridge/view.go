@@ -124,7 +124,7 @@ func (c *core) judge() protocol.Phase {
 
 // worst leaves out what is pending in time.
 func (c *core) worst() protocol.Phase {
-	attention, unconfirmed := c.isUnknown(), false
+	attention, unconfirmed := c.isUnknown(), c.unheard()
 	if _, ok := c.clearedProblem(); ok {
 		attention = true
 	}
