@@ -190,11 +190,7 @@ func (h *soakHub) open(patient string) error { return h.publish("Patient-open", 
 
 func (h *soakHub) publish(name fhircast.Name, about json.RawMessage) error {
 	h.events++
-	return h.publishAs(fmt.Sprintf("soak-%d-%d", h.life, h.events), name, "", about)
-}
-
-func (h *soakHub) publishAs(id string, name fhircast.Name, version string, about json.RawMessage) error {
-	e, err := fhircast.NewEvent(fhircast.Draft{ID: id, At: time.Now(), Topic: soakTopic(0), Name: name, Version: version, Context: about})
+	e, err := fhircast.NewEvent(fhircast.Draft{ID: fmt.Sprintf("soak-%d-%d", h.life, h.events), At: time.Now(), Topic: soakTopic(0), Name: name, Context: about})
 	if err != nil {
 		return err
 	}
@@ -203,15 +199,17 @@ func (h *soakHub) publishAs(id string, name fhircast.Name, version string, about
 
 const soakUpdate fhircast.Name = "DiagnosticReport-update"
 
-// storm opens a report and updates it many times a second, on the pace of the clock whatever the answers do. It returns
-// when all updates are answered, or none has been for 5 s.
+// storm opens a report and sends updates of it many times a second, on the pace of the clock whatever the answers do, past
+// the hub, whose bookkeeping would take the processor that the agent is to have. It returns when all updates are answered,
+// or none has been for 5 s.
 func (h *soakHub) storm(order soakOrder) (s soakState) {
 	if err := h.publish("DiagnosticReport-open", json.RawMessage(`[{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"r-1","status":"unknown",`+
 		`"subject":{"reference":"Patient/p-1"}}},{"key":"patient","resource":{"resourceType":"Patient","id":"p-1","identifier":[{"value":"1"}]}},`+
 		`{"key":"study","resource":{"resourceType":"ImagingStudy","id":"s-1","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:1.2.3"}],"subject":{"reference":"Patient/p-1"}}}]`)); err != nil {
 		return soakState{Error: err.Error()}
 	}
-	about := soakUpdateContext(order.Size)
+	shared := h.session().Shared
+	prior, about := shared[len(shared)-1].Version, soakUpdateContext(order.Size)
 	total := int(order.Lasts.Seconds() * float64(order.Rate))
 	sent, ages := make([]time.Time, total), make([]time.Duration, 0, total)
 	answered := map[string]bool{}
@@ -232,14 +230,11 @@ func (h *soakHub) storm(order soakOrder) (s soakState) {
 		if n%order.Rate == 0 {
 			listen()
 		}
-		version := ""
-		if e := h.session().Current; e != nil {
-			version = e.Version
-		}
+		version := fmt.Sprintf("storm-version-%d", n)
 		sent[n] = time.Now()
-		if err := h.publishAs(fmt.Sprintf("storm-%d", n), soakUpdate, version, about); err != nil {
-			return soakState{Error: err.Error()}
-		}
+		h.server.Send("", fmt.Sprintf(`{"timestamp":%q,"id":"storm-%d","event":{"hub.topic":%q,"hub.event":%q,"context.versionId":%q,"context.priorVersionId":%q,"context":%s}}`,
+			sent[n].UTC().Format(time.RFC3339Nano), n, soakTopic(0).Reveal(), soakUpdate, version, prior, about))
+		prior = version
 	}
 	s = soakState{Sent: total, Lasted: time.Since(began)}
 	for news := time.Now(); len(ages) < total && time.Since(news) < 5*time.Second; {

@@ -11,7 +11,7 @@ import (
 
 // wrongFor is for how long an app may believe something wrong while a fault is found, told and mended on a machine that
 // has other work too. It is far below what a person takes to act on a screen, and far above what is measured.
-const wrongFor = 3 * time.Second
+const wrongFor = 1500 * time.Millisecond
 
 // TestSoakKilledHub kills the hub at random times, also while it is being come back to and while an event is on its way.
 // It is back without subscriptions, with the topic, and with the patient it had, another or none. Every app has to show

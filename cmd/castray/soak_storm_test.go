@@ -10,18 +10,21 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/castray/castray/ipc/protocol"
 )
 
 // TestSoakStorm sends updates of 10 KB, a thousand a second for a minute, to ten apps that keep up. None may be lost,
-// doubled or out of order at any app, each has its answer within 1 s, and the agent's memory stays bounded. With the race
-// detector, and on the everyday look beside other tests, it is a hundred a second: more would test the processors.
+// doubled or out of order at any app, each has its answer within 1 s, and the agent's memory stays bounded. That is with
+// the machine to itself. With the race detector, or in a part of the soak beside other tests, it is a hundred a second and
+// the hub's 10 s: anything else would be a test of the processors.
 //
 // FM-18
 func TestSoakStorm(t *testing.T) {
 	const apps, size = 10, 10 << 10
-	rate, lasts := 1000, time.Minute*time.Duration(soakPercent(t))/100
-	if soakRace || soakPercent(t) < 10 {
-		rate = 100
+	rate, lasts, within := 1000, time.Minute*time.Duration(soakPercent(t))/100, time.Second
+	if soakRace || soakPercent(t) < 100 {
+		rate, within = 100, 10*time.Second // the hub's own limit
 	}
 	w := newSoakWorld(t, 1)
 	w.startAgent()
@@ -34,18 +37,14 @@ func TestSoakStorm(t *testing.T) {
 	w.whole(20 * time.Second)
 	w.order(soakOrder{Do: "open", Patient: "p-1"})
 	for _, a := range storms {
-		a.await(&a.before, 1)
+		a.await(&a.settled, 1) // an update that comes while the agent still reads the context is in what it reads
 	}
-	idle := w.agent.resident()
-	peak := make(chan int64)
-	over := make(chan struct{})
-	go func() { peak <- w.agent.peak(over) }()
+	idle, agentWork, hubWork := w.agent.resident(), w.agent.work(), w.hub.work()
 	s := w.order(soakOrder{Do: "storm", Rate: rate, Lasts: lasts, Size: size})
 	for _, a := range storms {
 		a.await(&a.got, s.Sent)
 	}
-	close(over)
-	most := <-peak
+	most, agentWork, hubWork := w.agent.peak(), w.agent.work()-agentWork, w.hub.work()-hubWork
 	for _, a := range storms {
 		got, wrong := a.got.Load(), a.wrong.Load()
 		if wrong != nil {
@@ -55,10 +54,10 @@ func TestSoakStorm(t *testing.T) {
 			t.Errorf("%s got %d of %d events in order; the agent says:\n%s", a.name, got, s.Sent, w.agent.log)
 		}
 	}
-	if s.Answered != s.Sent || s.Worst > time.Second && !soakRace {
-		t.Errorf("of %d events %d were answered, the last after %v", s.Sent, s.Answered, s.Worst)
+	if s.Answered != s.Sent || s.Worst > within {
+		t.Errorf("of %d events %d were answered, one after %v", s.Sent, s.Answered, s.Worst)
 	}
-	if pace := float64(s.Sent) / s.Lasted.Seconds(); pace < 0.95*float64(rate) && !soakRace {
+	if pace := float64(s.Sent) / s.Lasted.Seconds(); pace < 0.9*float64(rate) && within == time.Second {
 		t.Errorf("the hub got %.0f events a second out, want %d: this was no storm", pace, rate)
 	}
 	if more := most - idle; more > 64<<20 && !soakRace {
@@ -68,34 +67,21 @@ func TestSoakStorm(t *testing.T) {
 		What: "a storm of updates of 10 KB", HowMuch: fmt.Sprintf("%d a second for %v, %d apps", rate, lasts, apps),
 		Result: fmt.Sprintf("%d of %d at every app, in order; all answered", s.Sent, s.Sent),
 		Measured: []string{fmt.Sprintf("answers: p99 %v, worst %v", s.P99.Round(time.Millisecond/10), s.Worst.Round(time.Millisecond/10)),
-			fmt.Sprintf("the agent's memory: %d MB before, at most %d MB", idle>>20, most>>20)},
+			fmt.Sprintf("the agent's memory: %d MB before, at most %d MB", idle>>20, most>>20),
+			fmt.Sprintf("the agent used %.2f of a processor, the hub %.2f", agentWork.Seconds()/s.Lasted.Seconds(), hubWork.Seconds()/s.Lasted.Seconds())},
 	}.tell(t)
-}
-
-// peak is the most memory that the process has until over is closed.
-func (p *soakProcess) peak(over <-chan struct{}) (most int64) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-over:
-			return most
-		case <-tick.C:
-			most = max(most, p.resident())
-		}
-	}
 }
 
 // A stormApp reads lines and answers each event 200, with as little work as there can be. It counts the storm's events as
 // long as each is the next.
 type stormApp struct {
 	*testing.T
-	name   string
-	conn   net.Conn
-	ended  chan struct{}
-	got    atomic.Int64           // events of the storm
-	before atomic.Int64           // other events
-	wrong  atomic.Pointer[string] // the first event that was not the next
+	name    string
+	conn    net.Conn
+	ended   chan struct{}
+	got     atomic.Int64           // events of the storm
+	settled atomic.Int64           // how often it was told that all is in sync
+	wrong   atomic.Pointer[string] // the first event that was not the next
 }
 
 // newStormApp joins as soon as there is an agent.
@@ -138,7 +124,13 @@ func (a *stormApp) follow() {
 		if err != nil {
 			return
 		}
-		if !bytes.Contains(line[:min(len(line), 60)], []byte(`"method":"event"`)) {
+		switch head := line[:min(len(line), 60)]; {
+		case bytes.Contains(head, []byte(`"method":"status"`)):
+			if phase, _ := between(line, `"phase":"`, '"'); phase == string(protocol.PhaseInSync) {
+				a.settled.Add(1)
+			}
+			continue
+		case !bytes.Contains(head, []byte(`"method":`)):
 			continue
 		}
 		if id, ok := between(line, `"id":"storm-`, '"'); ok {
@@ -148,8 +140,6 @@ func (a *stormApp) follow() {
 				said := fmt.Sprintf("after %s events came the one of number %s", want, id)
 				a.wrong.Store(&said)
 			}
-		} else {
-			a.before.Add(1)
 		}
 		if id, ok := between(line, `"jsonrpc":"2.0","id":`, ','); ok {
 			if _, err := fmt.Fprintf(a.conn, `{"jsonrpc":"2.0","id":%s,"result":{"status":200}}`+"\n", id); err != nil {

@@ -234,9 +234,20 @@ func (p *soakProcess) line() []byte {
 // descriptors is how many the process has open.
 func (p *soakProcess) descriptors() int { return descriptorsOf(p.t, fmt.Sprint(p.Process.Pid)) }
 
-// resident is the process's memory in bytes, own the part that is not a file's.
+// resident is the process's memory in bytes, peak the most that it ever had, own the part that is not a file's.
 func (p *soakProcess) resident() int64 { return memoryOf(p.t, fmt.Sprint(p.Process.Pid), "VmRSS:") }
+func (p *soakProcess) peak() int64     { return memoryOf(p.t, fmt.Sprint(p.Process.Pid), "VmHWM:") }
 func (p *soakProcess) own() int64      { return memoryOf(p.t, fmt.Sprint(p.Process.Pid), "RssAnon:") }
+
+// work is how long the process has used a processor.
+func (p *soakProcess) work() time.Duration {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Process.Pid))
+	benchCheck(p.t, err)
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name; from here on user and system time are the 12th and 13th
+	f := strings.Fields(rest)
+	return time.Duration(benchNumber(f[11])+benchNumber(f[12])) * 10 * time.Millisecond
+}
 
 func descriptorsOf(t *testing.T, pid string) int {
 	t.Helper()
