@@ -19,9 +19,9 @@ import (
 
 const (
 	helloWithin  = 10 * time.Second
-	statusEvery  = 29 * time.Second       // an app is promised 30 s
-	statusPause  = 100 * time.Millisecond // between two statuses to one app: newest wins
-	lookForEnd   = 5 * time.Second        // of a process whose connection has ended
+	statusEvery  = 29 * time.Second      // an app is promised 30 s
+	statusPause  = 50 * time.Millisecond // between two statuses to one app: newest wins. A loss is told within 100 ms, also right after another status
+	lookForEnd   = 5 * time.Second       // of a process whose connection has ended
 	keyBytes     = 32
 	secondsClose = time.Second
 )

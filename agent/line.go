@@ -25,6 +25,7 @@ type line struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	number atomic.Int64 // of the subscription last confirmed
+	origin origin       // of its connection
 }
 
 // ears are the relay's, and tell the owner when the subscription's state changes.
@@ -35,7 +36,9 @@ type ears struct {
 }
 
 func (e ears) Subscribed(n int, granted []fhircast.Name) {
-	e.line.number.Store(int64(n))
+	if e.line.number.Swap(int64(n)) != int64(n) {
+		e.line.origin.note()
+	}
 	e.Relay.Subscribed(n, granted)
 }
 
@@ -57,7 +60,7 @@ func (a *Agent) connect(s seat) {
 	a.hubHost, a.stuck = host(s.hub.URL), false
 	a.solved(problemDenied, problemRefused, problemNoSession)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
-	l := &line{cancel: cancel, ended: make(chan struct{})}
+	l := &line{cancel: cancel, ended: make(chan struct{}), origin: origin{ask: a.cfg.Networks}}
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
 		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name, Quirks: s.hub.Quirks,

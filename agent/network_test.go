@@ -26,7 +26,8 @@ func TestWhatIsAnotherNetwork(t *testing.T) {
 		{"another address", "192.0.2.1/32", "192.0.2.2/32", true, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if gone, came := moved(networks(row.was), networks(row.now)); gone != row.gone || came != row.came {
+			was, now := networks(row.was), networks(row.now)
+			if gone, came := missing(was, now), missing(now, was); gone != row.gone || came != row.came {
 				t.Errorf("gone %v, came %v", gone, came)
 			}
 		})

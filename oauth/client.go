@@ -69,6 +69,15 @@ func (t *staticSigner) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(signed(r, t.token.Reveal()))
 }
 
+// CloseIdleConnections is of http.Client's: what is idle may be dead after a change of network, and cost the next request
+// its deadline.
+func (t *staticSigner) CloseIdleConnections() { closeIdle(t.base) }
+
+// CloseIdleConnections is as that of staticSigner.
+func (t *signer) CloseIdleConnections() { closeIdle(t.base) }
+
+func closeIdle(t http.RoundTripper) { (&http.Client{Transport: t}).CloseIdleConnections() }
+
 type signer struct {
 	s    *Session
 	base http.RoundTripper

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/castray/castray/oauth"
@@ -278,5 +279,28 @@ func TestCanary(t *testing.T) {
 	}
 	if len(secrets) < 50 || !strings.Contains(text, "invalid_grant") {
 		t.Errorf("only %d secrets and %d bytes were looked at", len(secrets), len(text))
+	}
+}
+
+// closing counts who asks it to close what is idle.
+type closing struct {
+	http.RoundTripper
+	closed atomic.Int32
+}
+
+func (c *closing) CloseIdleConnections() { c.closed.Add(1) }
+
+// A signing client closes idle connections when it is told to: after a change of network they are dead, and the next request
+// would wait for its deadline on one.
+func TestASigningClientClosesWhatIsIdle(t *testing.T) {
+	w := newWorld(t)
+	base := &closing{RoundTripper: w.ts.Client().Transport}
+	w.l.HTTP = &http.Client{Transport: base}
+	s := w.signIn(t)
+	for i, c := range []*http.Client{s.Client(), oauth.Static(oauth.NewSecret("x"), w.l.HTTP, w.ts.URL)} {
+		c.CloseIdleConnections()
+		if n := base.closed.Load(); n != int32(i+1) {
+			t.Errorf("client %d: told %d times", i, n)
+		}
 	}
 }
