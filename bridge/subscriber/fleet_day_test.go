@@ -25,7 +25,7 @@ import (
 //
 // FM-32
 func TestADayOfFaults(t *testing.T) {
-	percent := 4 // an hour
+	percent := 17 // four hours
 	if s := os.Getenv("CASTRAY_SOAK"); s != "" {
 		var err error
 		if percent, err = strconv.Atoi(s); err != nil {
