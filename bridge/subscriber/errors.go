@@ -65,6 +65,12 @@ func clean(err error, deadline string) error {
 	if errors.As(err, &status) || errors.As(err, &line) || errors.As(err, &proxy) || ours(err) {
 		return err
 	}
+	if answered, ok := errors.AsType[interface {
+		error
+		ProxyStatus() int
+	}](err); ok {
+		return &proxyError{answered.ProxyStatus()} // of a client that asks its proxies itself
+	}
 	if strings.EqualFold(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
 		return &proxyError{http.StatusProxyAuthRequired} // how net/http says it, of a client that has no better words
 	}

@@ -64,6 +64,21 @@ func TestCleanErrors(t *testing.T) {
 	}
 }
 
+// FM-31: what a proxy answered to a client that is not ours is told in our words too, and waited for as long.
+func TestAProxyThatAnotherClientAsked(t *testing.T) {
+	for status, want := range map[int]string{407: (&proxyError{407}).Error(), 502: "the proxy answered 502"} {
+		got := clean(&url.Error{Op: "Post", URL: "https://" + canary, Err: fmt.Errorf(canary+": %w", proxyStatus(status))}, "")
+		if got.Error() != want || (causeOf(got).reason == forbidden) != (status == 407) {
+			t.Errorf("%d: %q, %v", status, got, causeOf(got).reason)
+		}
+	}
+}
+
+type proxyStatus int
+
+func (p proxyStatus) Error() string    { return canary }
+func (p proxyStatus) ProxyStatus() int { return int(p) }
+
 type address string
 
 func (a address) Network() string { return "tcp" }
