@@ -1,6 +1,6 @@
 # The lines a contributor types. Each is one go command, or a script beside .ci/run.
 
-.PHONY: check test demo build bench soak docs desktop-test
+.PHONY: check test demo build bench soak docs desktop-test netns-test
 
 # What to run before a commit, in a few minutes.
 check:
@@ -42,3 +42,8 @@ docs:
 # Tests that need a desktop (session bus, keyring, tray host, browser), then the Windows ones through Wine.
 desktop-test:
 	.ci/desktop-test
+
+# Tests of a network that fails, in network namespaces: as root, with iproute2 and iptables. They wait beside each other,
+# some 40 s.
+netns-test:
+	go test -tags netns -count=1 -parallel 8 -timeout 5m $(GOTESTFLAGS) -run '^TestNetns$$' ./cmd/castray
