@@ -62,7 +62,7 @@ func (d *desk) current() *opened {
 func (d *desk) whole(id string) *fhircast.Event {
 	o := d.current()
 	_, has := d.event.Item(contentKey)
-	if o.standing == behind || o.content.over || has && d.event.Version == o.version || !has && len(o.content.entries) == 0 {
+	if o.standing != settled || o.content.over || has && d.event.Version == o.version || !has && len(o.content.entries) == 0 {
 		return d.event
 	}
 	if e := o.content.with(d.event, id, o.version); e != nil {

@@ -111,6 +111,7 @@ func (c *core) adopt(e *fhircast.Event) {
 	force, first := c.reading.force, c.reading.first
 	c.reading = reading{}
 	how := manner{force: force}
+	stale := e != nil && c.outrun(e, what)
 	if c.desk.known && c.desk.what.is(what) {
 		if !first {
 			how.as = e // who is told again would take the id of an old event for a repeat
@@ -124,7 +125,7 @@ func (c *core) adopt(e *fhircast.Event) {
 			c.desk.opens(e, what, true)
 		}
 	}
-	if o := c.desk.current(); o != nil && (c.outrun(e, o) || !o.took(e)) {
+	if o := c.desk.current(); o != nil && (stale || !o.took(e)) {
 		c.fallBehind(o)
 	}
 	if force {

@@ -99,7 +99,7 @@ func (c *core) restored(in read) {
 	case !c.isAbout(in.event):
 		c.restoring = restoring{}
 		c.doubt() // it names something else: what is current is in question
-	case c.outrun(in.event, o):
+	case c.outrun(in.event, c.desk.what):
 		if c.restoring.tries++; c.restoring.tries < readTries {
 			c.askContent()
 		} else {
@@ -122,8 +122,8 @@ func (c *core) isAbout(e *fhircast.Event) bool {
 }
 
 // outrun tells whether an update arrived after the question was asked, and the answer is not the state that it made.
-func (c *core) outrun(e *fhircast.Event, o *opened) bool {
-	version, heard := c.heard[o.name()]
+func (c *core) outrun(e *fhircast.Event, what named) bool {
+	version, heard := c.heard[(&opened{what: what}).name()]
 	return heard && (version == "" || version != e.Version)
 }
 

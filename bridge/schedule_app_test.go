@@ -27,6 +27,7 @@ type simApp struct {
 	seat      *simSeat
 	shows     string   // what it shows
 	shared    []string // in that, if it takes part
+	missed    bool     // it did not take an update, and knows it
 	told      string   // what it was last told and followed, or had confirmed
 	read      int
 	asks      int
@@ -125,6 +126,11 @@ func (a *simSeat) open() {
 	}
 	if status == 200 {
 		a.follow(inWords(l.m), l.m)
+	}
+	if word := inWords(l.m); strings.Contains(word, "-update") && status != 200 {
+		a.missed = true
+	} else if strings.Contains(word, "-open") && status == 200 {
+		a.missed = false
 	}
 	if !l.m.Answer || status == 0 {
 		return

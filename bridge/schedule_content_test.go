@@ -159,7 +159,7 @@ func (h *simHub) shrink() {
 		}
 	}
 	h.mu.Lock()
-	h.granted = list
+	h.granted, h.marks = list, make(map[fhircast.Name]time.Time) // what comes unheard sets no mark at the relay
 	n, up := h.n, h.up
 	h.mu.Unlock()
 	h.s.note("grants %v", list)
@@ -214,12 +214,12 @@ func (a *simApp) share(what string) {
 func (s *schedule) wantShared(a *simApp) {
 	want, any := s.hub.shared()
 	a.mu.Lock()
-	got, at := strings.Join(sorted(a.shared), " "), anchorIn(a.shows)
+	got, at, missed := strings.Join(sorted(a.shared), " "), anchorIn(a.shows), a.missed
 	a.mu.Unlock()
 	if !s.hub.offered { // what was shared before we came, or before a doubt, nobody can say there: the manual says so
 		return
 	}
-	if !any || !a.takesPart() || at != anchorIn(s.hub.now()) {
+	if missed || !any || !a.takesPart() || at != anchorIn(s.hub.now()) {
 		return
 	}
 	s.contents++

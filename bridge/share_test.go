@@ -365,3 +365,40 @@ func TestNoSyncErrorIsSentAboutUpdatesAndSelects(t *testing.T) {
 		})
 	}
 }
+
+func TestS4_AnUpdateOfAReportThatIsOnlyBeingReadBeatsTheAnswer(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.delay = 100 * time.Millisecond
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v1")
+		d.subscribe() // asks, and is answered with v1
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v2", "o1")
+		d.deliver(up("u1", "r1", "v1", "v2", "o1"))
+		time.Sleep(time.Second)
+		creator.wantContent(d, "v2 o1")
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
+func TestS8_WhatIsSharedWhileAppsAreClearedComesWhole(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200, clearsAfter: time.Second})
+		d.subscribe()
+		d.deliver(openIn("v2", "again", "r1/p1"))
+		d.deliver(up("u1", "r1", "v2", "v3", "o2"))
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v3", "o1", "o2") // o1 was there before we came
+		time.Sleep(3 * time.Second)
+		creator.wantContent(d, "v3 o1 o2")
+	})
+}
+
+// FC-CS-10: who asked for the opens of reports and not for their updates is not disturbed by what is shared.
+func TestWhoTakesNoPartIsNotToldOfContent(t *testing.T) {
+	reporting(t, func(d *deskTest, _, _ *fakeApp) {
+		reader := d.attach("reader", "DiagnosticReport-open", &fakeApp{status: 200})
+		reader.news()
+		d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v3", "o3")
+		d.deliver(up("u3", "r1", "v2", "v3", "o3"))
+		d.wantNews("nothing", reader, "")
+	})
+}
