@@ -17,6 +17,7 @@ import (
 
 // A follower is a subscriber that tells the test what it hears.
 type follower struct {
+	client     *subscriber.Client
 	subscribed chan int
 	events     chan *fhircast.Delivery
 	lost       chan string
@@ -41,11 +42,12 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 }
 
 // follow subscribes to a hub until stop is called.
-func follow(t *testing.T, s *Sandbox, hubURL string, topic fhircast.Secret, signed *http.Client) (f *follower, stop func()) {
+func follow(t *testing.T, s *Sandbox, hubURL string, topic fhircast.Secret, signed *http.Client, quirks ...string) (f *follower, stop func()) {
 	t.Helper()
 	f = &follower{subscribed: make(chan int, 10), events: make(chan *fhircast.Delivery, 100), lost: make(chan string, 10)}
-	c := subscriber.New(subscriber.Config{HubURL: hubURL, Topic: topic, Name: "follower", HTTP: signed, TLS: &tls.Config{RootCAs: s.CertPool()},
+	c := subscriber.New(subscriber.Config{HubURL: hubURL, Topic: topic, Name: "follower", HTTP: signed, Quirks: quirks, TLS: &tls.Config{RootCAs: s.CertPool()},
 		Events: []fhircast.Name{"Patient-open", "Patient-close", "ImagingStudy-open", "ImagingStudy-close", "Home-open", "UserLogout"}, Handler: f})
+	f.client = c
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()

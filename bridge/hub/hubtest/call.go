@@ -95,6 +95,9 @@ func (c *call) event() *notice {
 // prepare lets the deviations at a request. It tells whether the hub is to be asked at all.
 func (s *Server) prepare(c *call) bool {
 	s.mu.Lock()
+	if c.form.Has("hub.callback") {
+		s.rememberHook(c)
+	}
 	for _, d := range s.rows {
 		if d.before != nil && c.answer.status == 0 && s.armed.due(d.name) && d.before(c) {
 			s.armed.spend(d.name)

@@ -26,10 +26,11 @@ func confirmationRows() []deviation {
 	}
 	joins := func(f Fault) func(*call) bool {
 		return func(c *call) bool {
-			if c.asked.On == Connect {
+			joins := c.asked.On == Connect || c.asked.On == Subscribe && c.form.Has("hub.callback")
+			if joins {
 				c.join = f
 			}
-			return c.asked.On == Connect
+			return joins
 		}
 	}
 	return []deviation{

@@ -184,13 +184,14 @@ func subscribeRows() []deviation {
 			}},
 		{name: ChannelTypeOptional, help: "A subscribe needs no hub.channel.type.",
 			before: func(c *call) bool {
-				if c.form == nil || c.form.Has("hub.channel.type") {
+				if c.form == nil || c.form.Has("hub.channel.type") || c.form.Has("hub.callback") {
 					return false
 				}
 				c.form.Set("hub.channel.type", "websocket")
 				return true
 			}},
-		{name: TopicIsURL, help: "The topic is an address, at which events are taken and the context is read, as in 2019.",
+		{name: WebhookOnly, help: "Subscribers are called back at an address of theirs; a socket is refused with 400.", made: []Fault{}, before: webhookOnly},
+		{name: TopicIsURL, help: "The topic is an address, at which events are taken and the context is read, as in 2019.", made: []Fault{},
 			before: func(c *call) bool { c.stripTopic(); return false },
 			said: func(to *socket, n *notice) bool {
 				topic := func(o object) { o.set("hub.topic", to.server.topicURL(o.text("hub.topic"))) }

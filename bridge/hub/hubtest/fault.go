@@ -22,6 +22,7 @@ const (
 	RenewalMovesOn         Fault = "renewal-moves-on"
 	ChannelTypeOptional    Fault = "channel-type-optional"
 	TopicIsURL             Fault = "topic-is-url"
+	WebhookOnly            Fault = "webhook-only"
 )
 
 // What goes wrong with the confirmation.
@@ -157,6 +158,7 @@ const (
 // Hubs of other times: each is several faults at once.
 const (
 	Version2019 Fault = "version-2019"
+	VersionSTU1 Fault = "version-stu1"
 	Version2020 Fault = "version-2020"
 	VersionSTU2 Fault = "version-stu2"
 	Version21   Fault = "version-2.1"

@@ -32,6 +32,7 @@ type Server struct {
 	armed     armed
 	sockets   map[*socket]bool
 	endpoints map[string]*endpoint // by path
+	hooks     map[string]*socket   // who is called back, by host and path
 	requests  []*Request           // the latest
 	answers   []Answer             // the latest
 }
@@ -56,9 +57,14 @@ func New(c hub.Config) (*Server, error) {
 	if c.Store == nil {
 		c.Store = &hub.Memory{}
 	}
-	s := &Server{rows: catalogue(), sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]*endpoint{}}
+	s := &Server{rows: catalogue(), sessions: &sessions{Store: c.Store}, sockets: map[*socket]bool{}, endpoints: map[string]*endpoint{}, hooks: map[string]*socket{}}
 	s.sessions.closeClears = func() bool { return s.takes(CloseClearsCurrent) }
 	c.Store = s.sessions
+	if c.Webhooks.Client != nil {
+		client := *c.Webhooks.Client
+		client.Transport = &callbacks{s, client.Transport}
+		c.Webhooks.Client = &client
+	}
 	if u, err := url.Parse(c.BaseURL); err == nil { // or hub.New complains
 		s.base = strings.TrimRight(u.Path, "/")
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,7 @@ type peer struct {
 	conn     *websocket.Conn
 	endpoint string
 	frames   chan string
+	pings    atomic.Int32
 	err      error // how the socket ended, once frames is closed
 }
 
@@ -106,6 +108,8 @@ func (w *world) connect(endpoint string) (*peer, error) {
 	}
 	resp.Body.Close()
 	p := &peer{world: w, conn: conn, endpoint: endpoint, frames: make(chan string, 100)}
+	pong := conn.PingHandler()
+	conn.SetPingHandler(func(data string) error { p.pings.Add(1); return pong(data) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
