@@ -65,6 +65,7 @@ type Agent struct {
 	siteName   string
 	hubHost    string
 	session    *oauth.Session
+	tokenEnds  time.Time          // of the session, as last seen
 	endSess    context.CancelFunc // of session.Run
 	attempt    *attempt
 	resuming   *resumption     // of a stored sign-in, nil = none

@@ -23,7 +23,7 @@ func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
 			a.wait.Go(func() { _ = older.SignOut(a.running) })
 		}
 	}
-	a.session, a.refused, a.siteName = session, nil, s.Name
+	a.session, a.refused, a.siteName, a.tokenEnds = session, nil, s.Name, session.Until()
 	a.ended, a.expired, a.shut, a.stuck = false, false, false, false
 	a.solved(problemSigninEnded, problemSigninEnds, problemSigninFailed, problemSigninDeclined, problemKeychain, problemMayStillShow,
 		problemDenied, problemRefused, problemNoSession)
@@ -102,6 +102,12 @@ func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 	}
 	if hub := hubOf(session.Grant()); hub != a.joined && !a.paused && (a.line != nil || a.stuck) { // SM-REF-10: a refresh named another session
 		a.joinSession(s, nil)
+	}
+	if ends := session.Until(); ends.After(a.tokenEnds) {
+		a.tokenEnds = ends
+		if a.line != nil {
+			a.line.client.Renew() // the lease ends with the token that it was asked for with
+		}
 	}
 	if words := session.Warning(); words != "" {
 		a.notify(problemKeychain, words)
