@@ -96,23 +96,19 @@ func (g *guest) serve(ctx context.Context) {
 	g.leave(ctx)
 }
 
-// leave tells the relay that the app is gone, and, as long as its process lives on, that it may still show a patient.
+// leave tells the relay that the app is gone, and looks at its process for as long as that makes a difference: while it
+// lives, and the app has not come back, it may still show a patient.
 func (g *guest) leave(ctx context.Context) {
 	defer g.conn.Peer().Release()
-	alive, known := g.conn.Peer().Alive()
-	g.agent.relay.Detach(g.id, g.sink, alive && known)
-	if !alive || !known || ctx.Err() != nil {
-		return
-	}
 	look := time.NewTicker(lookForEnd)
 	defer look.Stop()
 	for {
+		alive, known := g.conn.Peer().Alive()
+		if !g.agent.relay.Detach(g.id, g.sink, alive && known) {
+			return
+		}
 		select {
 		case <-look.C:
-			if alive, _ := g.conn.Peer().Alive(); !alive {
-				g.agent.relay.Detach(g.id, g.sink, false)
-				return
-			}
 		case <-ctx.Done():
 			return
 		}

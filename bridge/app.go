@@ -101,6 +101,7 @@ type app struct {
 	since   time.Time
 	paused  bool
 	leaves  bool // it asked for nothing any more, and is to show no patient
+	returns bool // its hello brought back one that was lost
 	lost    bool // gone while its process lives; the row stays
 	inWork  int  // requests in flight
 

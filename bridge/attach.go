@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/castray/castray/ipc/protocol"
@@ -26,10 +27,12 @@ func (in attach) apply(c *core) {
 		return
 	}
 	in.app.Name = presentable(in.app.Name)
-	if a := c.returned(in.app); a != nil {
-		c.remove(a, "")
+	back := c.returned(in.app)
+	if back != nil {
+		c.remove(back, "")
 	}
 	a := &app{App: in.app, id: c.freeID(in.app.Name), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
+	a.returns = back != nil
 	a.outcome = protocol.OutcomeAcknowledged // until it is told something; what it believes decides
 	c.apps = append(c.apps, a)
 	c.emit(start{a.id, a.sink})
@@ -84,23 +87,45 @@ func (c *core) freeID(name string) string {
 	return id
 }
 
-// detach is a connection that ended. While its process lives the app may still show a patient: its row stays, as failed.
+// detach is a connection that ended. While its process lives the app may still show a patient: its row stays, as failed,
+// until the same program says hello again.
 type detach struct {
 	id    string
 	sink  Sink
 	alive bool
+	reply func(kept bool)
 }
+
+// overtakes is how much earlier the hello of an app that is back may be heard than the end of the connection before: two
+// readers, each at its own pace.
+const overtakes = 2 * time.Second
 
 func (in detach) apply(c *core) {
 	a := c.app(in.id)
+	kept := false
 	switch {
 	case a == nil || a.sink != in.sink: // it is back under the same id, or was never here
-	case in.alive && a.asksAny():
+	case in.alive && a.asksAny() && !c.overtaken(a):
 		c.lose(a, "")
+		kept = true
 	default:
 		c.remove(a, "")
 	}
 	c.checkClearing()
+	c.emit(reply{func() { in.reply(kept) }})
+}
+
+// overtaken tells whether the process of an app that loses its connection has said hello anew just now. One hello brings
+// back one.
+func (c *core) overtaken(a *app) bool {
+	for _, b := range c.apps {
+		if b != a && !a.lost && !b.lost && !b.returns && a.PID != 0 && b.PID == a.PID && b.Name == a.Name &&
+			!b.since.Before(a.since) && c.now.Sub(b.since) <= overtakes {
+			b.returns = true
+			return true
+		}
+	}
+	return false
 }
 
 // lose cuts an app off, or notes that it is.

@@ -173,8 +173,11 @@ func (r *Relay) Attach(a App, sink Sink) (id string, current *protocol.ContextRe
 }
 
 // Detach says that the connection of the app attached with that sink has ended; alive, that its process has not: then its
-// row stays, until Detach is called again without or the same program is attached anew.
-func (r *Relay) Detach(id string, sink Sink, alive bool) { r.post(detach{id, sink, alive}) }
+// row stays, until Detach is called again without or the same program is attached anew. Kept tells whether it does.
+func (r *Relay) Detach(id string, sink Sink, alive bool) (kept bool) {
+	kept, _ = call(r, func(reply func(bool)) input { return detach{id, sink, alive, reply} })
+	return kept
+}
 
 // Subscribe changes what an app asks for; nil = all that it may see.
 func (r *Relay) Subscribe(id string, events []fhircast.Name) error {

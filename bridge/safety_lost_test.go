@@ -79,6 +79,42 @@ func TestS1_OneHelloBringsBackOneOfTwoLostApps(t *testing.T) {
 	})
 }
 
+// Two goroutines read the end of the old connection and the hello on the new one: either may be first.
+func TestS1_AnAppIsBackAlsoWhenItsHelloIsHeardFirst(t *testing.T) {
+	for name, tt := range map[string]struct {
+		later time.Duration // from the hello to the end of the connection before
+		pid   int
+		kept  bool
+	}{
+		"the same process":           {time.Millisecond, 10, false},
+		"another process":            {time.Millisecond, 11, true},
+		"a second window, long open": {time.Minute, 10, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				d.subscribe()
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				window := func(pid int) *fakeApp {
+					return d.attachAs(App{Name: "viewer", Exe: "/opt/viewer", PID: pid, Answers: true}, "", &fakeApp{status: 200})
+				}
+				old, again := window(10), window(tt.pid)
+				time.Sleep(tt.later)
+				if kept := d.relay.Detach(old.id, old, true); kept != tt.kept {
+					t.Errorf("kept %v", kept)
+				}
+				if !tt.kept { // one hello brings back one
+					another := window(10)
+					time.Sleep(time.Millisecond)
+					d.relay.Detach(again.id, again, true)
+					if d.relay.Detach(another.id, another, true); len(d.relay.View().Rows) != 1 {
+						t.Errorf("rows %v", d.relay.View().Rows)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestS1_APausedAppIsToldNothingByNewWishes(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		viewer := d.attach("viewer", "", &fakeApp{status: 200})
