@@ -194,7 +194,7 @@ func TestASelectElsewhereIsRefused(t *testing.T) {
 func TestAnUpdateThatIsTooLargeIsRefused(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
 		big := `[` + anchorOf("r1") + `,{"key":"updates","resource":{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"PUT","url":"Observation/o1"},"resource":` +
-			strings.Replace(observation("o1"), `"x"`, `"`+strings.Repeat("x", 4<<20)+`"`, 1) + `}]}}]`
+			strings.Replace(observation("o1"), `"x"`, `"`+strings.Repeat("x", eventLimit)+`"`, 1) + `}]}}]`
 		_, err := d.relay.Send(creator.id, protocol.SendParams{Event: "DiagnosticReport-update", Context: json.RawMessage(big)})
 		d.wantFault("5 MiB", err, protocol.CodeRefused, 413)
 		if n := len(d.hub.sent()); n != 0 {
