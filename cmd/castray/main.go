@@ -19,10 +19,21 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignalled()
 	context.AfterFunc(ctx, stop) // whoever asks a second time does not wait for a polite end
 	t := &tool{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), machine: thisMachine}
 	os.Exit(t.run(ctx, os.Args[1:]))
+}
+
+// untilSignalled is a context that ends when somebody asks the program to: by Ctrl-C, at log-off (SIGTERM, and what Windows
+// tells a program with a console), or when the terminal is closed (SIGHUP). Whoever started it so that it outlives the
+// terminal (nohup) has had SIGHUP ignored, and that stays so.
+func untilSignalled() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), signals...)
 }
 
 // A tool is one run of the program: what it reads and prints, and what the global flags said.

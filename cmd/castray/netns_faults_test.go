@@ -96,6 +96,9 @@ func stoppedWithTheCablePulled(s *street) {
 	s.signal(syscall.SIGCONT)
 	a.told(began, busy)
 	a.right(began, 5*time.Second, missed)
+	if !strings.Contains(s.log(), "perhaps by a sleep") {
+		s.Error("the agent did not notice that it was stopped")
+	}
 }
 
 // FM-08: the workstation is somewhere else, with another address and another way to the hub, and then its cable is pulled
