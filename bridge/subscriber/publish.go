@@ -24,25 +24,30 @@ type route struct {
 	fhir    bool
 }
 
-func (h *requests) route() route {
+// route is the one to take, and own the one that the dialect says.
+func (h *requests) route() (to, own route) {
 	d := h.dialect()
+	own = route{toTopic: d.PublishToTopic || d.TopicURL, fhir: d.FHIRMedia}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.publishTo != nil {
-		return *h.publishTo
+		return *h.publishTo, own
 	}
-	return route{toTopic: d.PublishToTopic || d.TopicURL, fhir: d.FHIRMedia}
+	return own, own
 }
 
-// other is the route to try after an answer that proves that the hub has not taken the event.
-func (r route) other(status int) (route, bool) {
+// other is the route to try after an answer that proves that the hub has not taken the event. What an answer has taught
+// us need not stay true: a proxy says 404 while the hub behind it is replaced.
+func (r route) other(status int, own route) (route, bool) {
 	switch {
-	case (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) && !r.toTopic:
-		return route{toTopic: true, fhir: r.fhir}, true
+	case !wrongRoute(status):
+		return r, false
 	case status == http.StatusUnsupportedMediaType && !r.fhir:
 		return route{toTopic: r.toTopic, fhir: true}, true
+	case status != http.StatusUnsupportedMediaType && !r.toTopic:
+		return route{toTopic: true, fhir: r.fhir}, true
 	}
-	return r, false
+	return own, r != own
 }
 
 func wrongRoute(status int) bool {
@@ -87,12 +92,12 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishLimit)
 	defer cancel()
-	to := c.hub.route()
+	to, own := c.hub.route()
 	status, err = c.hub.postEvent(ctx, to, body)
 	if err != nil {
 		return 0, err
 	}
-	other, ok := to.other(status)
+	other, ok := to.other(status, own)
 	if !ok {
 		return status, nil
 	}
@@ -103,9 +108,11 @@ func (c *Client) Publish(ctx context.Context, e *fhircast.Event) (status int, er
 	if wrongRoute(again) {
 		return status, nil // the first answer was about the event, or about us
 	}
-	c.hub.mu.Lock()
-	c.hub.publishTo = &other
-	c.hub.mu.Unlock()
+	if again < http.StatusInternalServerError { // what is out of order says nothing about the way
+		c.hub.mu.Lock()
+		c.hub.publishTo = &other
+		c.hub.mu.Unlock()
+	}
 	return again, nil
 }
 

@@ -89,6 +89,8 @@ func TestS12_PublishIsRepeatedOnlyWhereItWasNotTaken(t *testing.T) {
 			[]string{toHub + asJSON + "p1", toTopic + asJSON + "p1"}, []string{toTopic + asJSON + "p2"}},
 		{"405 from the hub, refused at the topic", []int{405, 409, 200}, 409,
 			[]string{toHub + asJSON + "p1", toTopic + asJSON + "p1"}, []string{toTopic + asJSON + "p2"}},
+		{"404 from the hub, out of order at the topic", []int{404, 503, 202}, 503,
+			[]string{toHub + asJSON + "p1", toTopic + asJSON + "p1"}, []string{toHub + asJSON + "p2"}},
 		{"404 from both", []int{404, 405, 200}, 404,
 			[]string{toHub + asJSON + "p1", toTopic + asJSON + "p1"}, []string{toHub + asJSON + "p2"}},
 		{"415 and then taken", []int{415, 202, 202}, 202,
@@ -115,6 +117,35 @@ func TestS12_PublishIsRepeatedOnlyWhereItWasNotTaken(t *testing.T) {
 					t.Errorf("the second: %d, %v", got, err)
 				}
 				if diff := cmp.Diff(tt.second, seen()[before:]); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// FC-REQ-02 FC-REQ-03: a way that was learnt is forgotten when the hub does not take that one any more.
+func TestS12_AWayThatWasLearntIsNotForEver(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		statuses []int
+		seen     []string
+	}{
+		{"404 while the hub was replaced", []int{404, 202, 202, 404, 202, 202}, []string{toHub + asJSON + "p", toTopic + asJSON + "p",
+			toTopic + asJSON + "p", toTopic + asJSON + "p", toHub + asJSON + "p", toHub + asJSON + "p"}},
+		{"415 by the one before", []int{415, 202, 202, 415, 202, 202}, []string{toHub + asJSON + "p", toHub + asFHIR + "p",
+			toHub + asFHIR + "p", toHub + asFHIR + "p", toHub + asJSON + "p", toHub + asJSON + "p"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			publishing(t, func(n int, rw http.ResponseWriter, _ *http.Request) {
+				rw.WriteHeader(tt.statuses[n-1])
+			}, func(w *world, seen func() []string) {
+				for range 4 {
+					if got, err := w.client.Publish(w.Context(), patientOpen(t, "p")); got != 202 || err != nil {
+						t.Errorf("%d, %v", got, err)
+					}
+				}
+				if diff := cmp.Diff(tt.seen, seen()); diff != "" {
 					t.Error(diff)
 				}
 			})
