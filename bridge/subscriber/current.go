@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -54,7 +55,7 @@ func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, boo
 		switch {
 		case !advertised:
 			return nil, false, nil
-		case resp.StatusCode == http.StatusNotFound:
+		case resp.StatusCode == http.StatusNotFound && !h.elsewhere():
 			return nil, true, nil
 		}
 		return nil, true, refusal(resp)
@@ -73,6 +74,13 @@ func (h *requests) current(ctx context.Context, id string) (*fhircast.Event, boo
 	}
 	e, err := fhircast.DecodeContext(body, h.cfg.Topic, id, time.Now())
 	return e, true, err
+}
+
+// elsewhere tells whether the context is read at another place than the topic names: a topic that is an absolute address, at
+// a hub that is not known to mean it so (quirk topic-url). Then its 404 does not say that nothing is current.
+func (h *requests) elsewhere() bool {
+	u, err := url.Parse(h.cfg.Topic.Reveal())
+	return err == nil && u.IsAbs() && u.Host != "" && !h.dialect().TopicURL
 }
 
 var errTooLarge = errors.New("it is larger than 4 MiB")

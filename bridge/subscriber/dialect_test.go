@@ -313,6 +313,24 @@ func TestASocketIsRebasedWhereThatIsConfigured(t *testing.T) {
 	}
 }
 
+// Where a topic that is an address is not known to be one, a 404 from below the hub's own address does not say
+// that nothing is current.
+func TestS3_A404BesideATopicThatIsAnAddressIsUnknown(t *testing.T) {
+	play(t, func(w *world) {
+		w.config.Topic = "https://hub.example.test/sessions/" + canary
+		w.config.Quirks = []string{"get-context"}
+		w.onSocket = func(n int, s *socket) {
+			s.send(fmt.Sprintf(`{"hub.mode":"subscribe","hub.topic":%q,"hub.events":"Patient-open","hub.lease_seconds":3600}`, w.config.Topic.Reveal()))
+		}
+	}, func(w *world) {
+		w.after(time.Second)
+		e, offered, err := w.client.Context(w.Context(), "s1")
+		if e != nil || !offered || err == nil || err.Error() != "read the current context: the hub answered 404" {
+			t.Errorf("%v, %v, %v", e, offered, err)
+		}
+	})
+}
+
 // FC-GCC-01: a hub that offers the current context without a word is configured so; 404 then means that nothing is current.
 func TestAContextThatIsOfferedWithoutAWord(t *testing.T) {
 	play(t, func(w *world) { w.config.Quirks = []string{"get-context"} }, func(w *world) {
