@@ -15,8 +15,9 @@
 //
 // Where the specification leaves room, this is what happens here:
 //
-//   - Events before the confirmation are held and delivered after it. When 10 s have passed without a confirmation, a
-//     held event of our topic counts as one, for what was asked; without one the socket is given up.
+//   - Events before the confirmation are held and delivered after it. When an event of our topic has been held for 8 s,
+//     it counts as one, for what was asked, so that the hub has its answer in time. When 10 s have passed with neither,
+//     the socket is given up.
 //   - A lease that the hub does not name is taken to be one hour.
 //   - A renewal that names another socket address is a new subscription: its socket is connected and confirmed first,
 //     [Handler] hears Subscribed with the next number and no Lost, then the old socket is closed.

@@ -33,12 +33,22 @@ func (o *owner) frame(ctx context.Context, l *line, f frame) {
 		}
 		if e, ok := f.message.(*fhircast.Event); ok {
 			l.heldBytes += len(e.Wire())
+			o.hold(l, e)
 		}
 		l.held = append(l.held, f)
 		if len(l.held) > mostHeld || l.heldBytes > mostHeldBytes {
 			o.why = cause{words: "too much before the confirmation"}
 			o.apply(ctx, failed)
 		}
+	}
+}
+
+// hold gives the hub less time to confirm once an event waits: who has not answered one after 10 s is unsubscribed by the
+// hub (FHIRcast 3.0.0, 2.5), and a hub that never confirms would do that every time.
+func (o *owner) hold(l *line, e *fhircast.Event) {
+	if e.Topic == o.cfg.Topic && !l.holds {
+		l.holds = true
+		o.confirm.Reset(min(heldLimit, confirmLimit-time.Since(l.born)))
 	}
 }
 

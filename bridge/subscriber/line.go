@@ -34,7 +34,8 @@ type line struct {
 	since        time.Time // when it was confirmed
 	held         []frame   // came before the confirmation
 	heldBytes    int
-	rubbish      int // frames that could not be parsed
+	holds        bool // an event of ours waits for the confirmation
+	rubbish      int  // frames that could not be parsed
 	quiet        time.Duration
 
 	ctx    context.Context // ends with the line, as a request's does

@@ -16,7 +16,8 @@ import (
 
 const (
 	confirmLimit = 10 * time.Second
-	deniedAgain  = time.Minute // a second denial within this time is believed
+	heldLimit    = 8 * time.Second // for the confirmation, once an event waits for it
+	deniedAgain  = time.Minute     // a second denial within this time is believed
 	leaveLimit   = 3 * time.Second
 
 	mostHeld      = 64 // frames before the confirmation, and of how many bytes
