@@ -3,6 +3,7 @@ package agent_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -190,20 +191,35 @@ func (h *hospital) answer(id string) int {
 }
 
 // FC-CNF-03: a hub that grants fewer events than asked is a note to the user, in one sentence; what it does grant is
-// followed.
-func TestAHubThatGrantsFewerEventsIsAProblemWithASentence(t *testing.T) {
-	h := newHospitalWith(t, hub.Config{Events: []fhircast.Name{"Patient-open", "Patient-close", "SyncError"}})
-	h.follows("p1")
-	s := h.phase(protocol.PhaseInSync)
-	if len(s.Problems) != 1 || s.Problems[0].Code != "events_not_granted" ||
+// followed, and nobody is sure to have heard of every change.
+func TestS1_AHubThatGrantsFewerEventsIsAProblemWithASentence(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	v := h.follows("p1")
+	h.hub.Send("", fmt.Sprintf(`{"hub.mode":"denied","hub.topic":%q,"hub.events":"ImagingStudy-open"}`, h.topic.Reveal()))
+	s := h.phase(protocol.PhaseUnconfirmed)
+	if len(s.Problems) != 1 || s.Problems[0].Code != "events_not_granted" || s.Sentence != "The hub does not send everything that was asked for" ||
 		s.Problems[0].Sentence != "The hub does not send everything that was asked for. If an app does not follow, tell your administrator." {
-		t.Errorf("problems %v", s.Problems)
+		t.Errorf("%q, problems %v", s.Sentence, s.Problems)
 	}
+	h.opensPatient("p2")
+	h.current(v, "p2")
 	h.viewer("studies", client.Options{Events: []string{"ImagingStudy-open"}})
 	s = h.phase(protocol.PhaseAttention) // what it waits for never comes
 	if !slices.ContainsFunc(s.Problems, func(p protocol.Problem) bool {
 		return p.Code == "app_event_not_granted" && strings.HasPrefix(p.Sentence, "The hub does not tell studies what it waits for.")
 	}) {
+		t.Errorf("problems %v", s.Problems)
+	}
+}
+
+// What a hub does not know cannot happen there: that it does not grant it is no problem.
+func TestEventsThatTheHubDoesNotKnowAreNotMissed(t *testing.T) {
+	t.Parallel()
+	h := newHospitalWith(t, hub.Config{Events: []fhircast.Name{"Patient-open", "Patient-close", "SyncError"}})
+	h.follows("p1")
+	h.viewer("studies", client.Options{Events: []string{"ImagingStudy-open"}})
+	if s := h.phase(protocol.PhaseInSync); len(s.Problems) != 0 {
 		t.Errorf("problems %v", s.Problems)
 	}
 }

@@ -24,8 +24,9 @@ type line struct {
 	client *subscriber.Client
 	cancel context.CancelFunc
 	ended  chan struct{}
-	number atomic.Int64 // of the subscription last confirmed
-	origin origin       // of its connection
+	events []fhircast.Name // asked for
+	number atomic.Int64    // of the subscription last confirmed
+	origin origin          // of its connection
 }
 
 // ears are the relay's, and tell the owner when the subscription's state changes.
@@ -39,7 +40,21 @@ func (e ears) Subscribed(n int, granted []fhircast.Name) {
 	if e.line.number.Swap(int64(n)) != int64(n) {
 		e.line.origin.note()
 	}
-	e.Relay.Subscribed(n, granted)
+	e.Relay.Subscribed(n, e.line.reached(granted))
+}
+
+// reached is what the hub grants, and what it does not know: no such event can happen there without us. An empty list
+// stands for all that was asked for.
+func (l *line) reached(granted []fhircast.Name) []fhircast.Name {
+	if len(granted) == 0 {
+		return nil
+	}
+	for _, n := range l.events {
+		if !n.In(granted) && !l.client.Offers(n) {
+			granted = append(granted, n)
+		}
+	}
+	return granted
 }
 
 func (e ears) State(subscriber.State) { e.wake() }
@@ -60,16 +75,16 @@ func (a *Agent) connect(s seat) {
 	a.hubHost, a.stuck = host(s.hub.URL), false
 	a.solved(problemDenied, problemRefused, problemNoSession)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
-	l := &line{cancel: cancel, ended: make(chan struct{}), origin: origin{ask: a.cfg.Networks}}
+	l := &line{cancel: cancel, ended: make(chan struct{}), origin: origin{ask: a.cfg.Networks}, events: allowed(s.hub.Events, s.scopes)}
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
-		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: allowed(s.hub.Events, s.scopes), Name: name, Quirks: s.hub.Quirks,
+		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: l.events, Name: name, Quirks: s.hub.Quirks,
 		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
 	})
 	a.line = l
 	a.relay.Join(bridge.Session{
-		User: s.user, Topic: s.hub.Topic, Name: name, Events: allowed(s.hub.Events, s.scopes), Send: s.hub.Send,
+		User: s.user, Topic: s.hub.Topic, Name: name, Events: l.events, Send: s.hub.Send,
 		Scopes: s.scopes, Hub: l.client, Test: s.hub.Test, Preview: s.preview,
 	})
 	a.wait.Go(func() {
@@ -134,6 +149,7 @@ func (a *Agent) lineEnded(l *line, err error) {
 	if a.line != l {
 		return
 	}
+	a.settle() // the relay has heard of the loss, or a Status would say in sync beside the problem
 	a.line = nil
 	a.stuck = true
 	a.cfg.Log.Error("subscription ended", "because", err.Error())

@@ -53,8 +53,11 @@ const (
 	problemKeychain       = "keychain"
 )
 
-// problemAppNotGranted is the relay's: an app named an event that the hub does not send to us.
-const problemAppNotGranted = "app_event_not_granted"
+// The relay's, which sentences are about: the hub does not send us all that was asked for; an app named such an event.
+const (
+	problemNotGranted    = "events_not_granted"
+	problemAppNotGranted = "app_event_not_granted"
+)
 
 // sentences says for each phase what a nurse can do. %d is the number of apps that follow.
 var sentences = map[protocol.Phase]string{
@@ -84,8 +87,9 @@ var problemSentences = map[string]string{
 	"clear_failed":                   "%s was asked to show no patient and did not confirm. Check it.",
 	"cleared_by_user":                "You cleared all apps. Choose Re-sync to bring the patient back.",
 	"context_unknown":                "The hub cannot say which patient is current. Check every app; opening a patient mends it.",
+	"content_unknown":                "What is shared in this report is not complete here. Look at it where it was written; opening it again mends it.",
 	"sync_error":                     "Another application reports that it did not follow. Check the patient there.",
-	"events_not_granted":             "The hub does not send everything that was asked for. If an app does not follow, tell your administrator.",
+	problemNotGranted:                "The hub does not send everything that was asked for. If an app does not follow, tell your administrator.",
 	problemAppNotGranted:             "The hub does not tell %s what it waits for. Check its patient, and tell your administrator.",
 	problemSigninPending:             "A sign-in waits for you in the browser.",
 	problemSigninFailed:              "The sign-in did not work.",
@@ -115,6 +119,11 @@ func sentence(p protocol.Phase, v *bridge.View) string {
 		for _, row := range v.Rows {
 			if row.Outcome == protocol.OutcomeSent {
 				return "Told. " + row.Name + " cannot confirm"
+			}
+		}
+		for _, problem := range v.Problems {
+			if problem.Code == problemNotGranted {
+				return "The hub does not send everything that was asked for"
 			}
 		}
 	case p == protocol.PhaseAttention:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,12 +82,28 @@ func TestSentences(t *testing.T) {
 		t.Errorf("docs/problems.md is stale (%v): run make docs", err)
 	}
 	// What the relay may say: an outcome worse than pending, or one of its own codes.
-	for _, code := range []string{"mismatch", "failed", "refused", "silent", "app_lost", "clear_failed", "cleared_by_user", "context_unknown", "sync_error",
-		"events_not_granted", "app_event_not_granted"} {
+	for _, code := range append([]string{"mismatch", "failed", "refused", "silent"}, relayProblems(t)...) {
 		if problemSentences[code] == "" {
 			t.Errorf("no sentence for problem %s", code)
 		}
 	}
+}
+
+// relayProblems are the codes that the relay's source names.
+func relayProblems(t *testing.T) []string {
+	t.Helper()
+	source, err := os.ReadFile("../bridge/view.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, found := range regexp.MustCompile(`(?m)^\tproblem\w+ *= "(\w+)"`).FindAllSubmatch(source, -1) {
+		codes = append(codes, string(found[1]))
+	}
+	if len(codes) < 8 {
+		t.Fatalf("the relay's problems are not found: %v", codes)
+	}
+	return codes
 }
 
 func TestSentenceNamesTheApp(t *testing.T) {
@@ -102,6 +119,7 @@ func TestSentenceNamesTheApp(t *testing.T) {
 		{protocol.PhaseInSync, bridge.View{Followers: 3}, "In sync, 3 apps follow"},
 		{protocol.PhaseUnconfirmed, bridge.View{Rows: row(protocol.OutcomeSent)}, "Told. Viewer cannot confirm"},
 		{protocol.PhaseUnconfirmed, bridge.View{}, "No app follows"},
+		{protocol.PhaseUnconfirmed, bridge.View{Problems: []bridge.Problem{{Code: problemNotGranted}}}, "The hub does not send everything that was asked for"},
 		{protocol.PhaseAttention, bridge.View{Problems: []bridge.Problem{{Code: "refused", Name: "Viewer"}}}, "Viewer did not follow. Check the patient in every app"},
 		{protocol.PhaseAttention, bridge.View{Problems: []bridge.Problem{{Code: problemAppNotGranted, Name: "Viewer"}}}, "Check the patient in every app"},
 		{protocol.PhaseAttention, bridge.View{}, "Check the patient in every app"},

@@ -39,7 +39,7 @@ type Config struct {
 }
 
 // A Handler hears what happens to the subscription. It is called from one goroutine, in the order of the socket, and
-// must not block; it may call [Client.Reconnect], but nothing else of the Client that waits.
+// must not block; it may call what of the Client does not wait: [Client.Reconnect], [Client.Renew] and [Client.Offers].
 type Handler interface {
 	// Subscribed says that subscription n (1, 2, ...) is confirmed, and for which events. It is called again with the
 	// same n when the hub grants something else later, by a renewal or a denial of some events.
@@ -117,6 +117,16 @@ func (c *Client) Renew() {
 	case c.renewals <- struct{}{}:
 	default: // one waits already
 	}
+}
+
+// Offers tells whether the hub says that it knows an event, or says nothing of what it knows (FHIRcast 3.0.0, 2.7). It is
+// known once the hub has answered a subscribe. It never waits, and a Handler may call it.
+func (c *Client) Offers(n fhircast.Name) bool {
+	if c.fault != nil {
+		return false
+	}
+	supported := c.hub.says().dialect.Supported
+	return len(supported) == 0 || n.In(supported)
 }
 
 // State is where the subscription stands.
