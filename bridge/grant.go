@@ -8,9 +8,10 @@ import (
 
 // A hub may grant less than was asked (FHIRcast 3.0.0, 2.4.3.2), and then it changes the context without a word to us.
 //
-// Where an open, a close or an update is not granted, nobody can be sure to be where the hub is, and the desk is at best unconfirmed
-// (S1): steady, for mostly it is an event that the hub does not know, and the configuration should not ask for it. An app
-// that named an event counts on it. Also where it is brought along by derived opens, that wants attention.
+// Where an open, a close or an update is not granted, nobody can be sure to be where the hub is, and the desk is at best
+// unconfirmed (S1): steady, for nothing that happens mends it. What a hub does not know cannot happen there; whoever reports
+// what is granted counts it in. An app that named an event counts on it: also where it is brought along by derived opens,
+// that wants attention.
 
 // granted says what the hub grants, of what we asked for; an empty list stands for all of it (FC-CNF-07). What it grants
 // beyond that is not relayed: see asked.

@@ -139,7 +139,8 @@ func (r *Relay) Join(s Session) { r.post(join{s}) }
 // Leave ends the session on purpose; apps keep what they show until they are told to clear.
 func (r *Relay) Leave() { r.post(leave{}) }
 
-// Subscribed, Deliver, Refused and Lost are what a subscriber reports, in the order of its socket.
+// Subscribed, Deliver, Refused and Lost are what a subscriber reports, in the order of its socket. To what is granted belongs
+// what cannot happen at that hub; an empty list is all that was asked for.
 func (r *Relay) Subscribed(n int, granted []fhircast.Name) { r.post(subscribed{n, granted}) }
 
 // Deliver takes an event that waits for its answer.
