@@ -24,11 +24,16 @@ const (
 )
 
 // open connects to a hub's socket, in the way that this hub wants.
-func (h *requests) open(ctx context.Context, socket fhircast.Secret) (*websocket.Conn, net.Conn, error) {
-	if h.wantsToken(socket) {
-		return openSigned(ctx, h.signed, socket)
+func (h *requests) open(ctx context.Context, at place) (channel, error) {
+	dial := func() (*websocket.Conn, net.Conn, error) { return openSocket(ctx, h.cfg, at.socket) }
+	if h.wantsToken(at.socket) {
+		dial = func() (*websocket.Conn, net.Conn, error) { return openSigned(ctx, h.signed, at.socket) }
 	}
-	return openSocket(ctx, h.cfg, socket)
+	ws, raw, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	return newSocketChannel(ctx, ws, raw, h.dialect()), nil
 }
 
 // openSocket connects to a hub's socket. The parts of that have a deadline each, and each its own words. raw is the

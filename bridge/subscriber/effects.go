@@ -6,17 +6,15 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/castray/castray/bridge/fhircast"
 )
 
 // do does one effect. ctx is Run's, which may have ended: a line outlives it for as long as leaving takes.
 func (o *owner) do(ctx context.Context, e effect) {
 	switch e {
 	case post:
-		o.subscribe(ctx, "")
+		o.subscribe(ctx, place{})
 	case renew:
-		o.subscribe(ctx, o.live.socket)
+		o.subscribe(ctx, o.live.at)
 	case dial:
 		o.dial(o.coming)
 	case listen:
@@ -49,36 +47,35 @@ func (o *owner) tell(l *line, f fact) {
 	select {
 	case o.facts <- f:
 	case <-l.ctx.Done():
-		if f.raw != nil {
-			f.raw.Close()
+		if f.channel != nil {
+			f.channel.close()
 		}
 	}
 }
 
-func (o *owner) subscribe(ctx context.Context, socket fhircast.Secret) {
+func (o *owner) subscribe(ctx context.Context, at place) {
 	o.numbers++
 	l := newLine(context.WithoutCancel(ctx), o.numbers)
 	o.coming = l
 	o.work.Go(func() {
 		o.hub.discover(l.ctx)
-		named, err := o.hub.subscribe(l.ctx, socket)
-		o.tell(l, fact{kind: posted, socket: named, err: err})
+		at, err := o.hub.subscribe(l.ctx, at)
+		o.tell(l, fact{kind: posted, at: at, err: err})
 	})
 }
 
 func (o *owner) dial(l *line) {
 	o.work.Go(func() {
-		ws, raw, err := o.hub.open(l.ctx, l.socket)
-		o.tell(l, fact{kind: dialled, ws: ws, raw: raw, err: err})
+		channel, err := o.hub.open(l.ctx, l.at)
+		o.tell(l, fact{kind: dialled, channel: channel, err: err})
 	})
 }
 
 func (o *owner) listen(l *line) {
 	o.confirm.Reset(confirmLimit)
-	l.dialect = o.hub.dialect()
-	o.work.Go(l.write)
+	o.work.Go(l.channel.write)
 	o.work.Go(func() {
-		err := l.read(func(f frame) { o.tell(l, fact{kind: framed, frame: f}) })
+		err := l.channel.read(func(f frame) { o.tell(l, fact{kind: framed, frame: f}) })
 		o.tell(l, fact{kind: broke, err: err})
 	})
 }
@@ -122,7 +119,7 @@ func (o *owner) renewLater() {
 	o.unrenewed++
 }
 
-func (o *owner) armSilence() { o.silence.Reset(o.live.quiet - o.live.silence()) }
+func (o *owner) armSilence() { o.silence.Reset(o.live.quiet - o.live.channel.silence()) }
 
 func (o *owner) dropComing() {
 	l := o.coming
@@ -181,7 +178,7 @@ func (o *owner) leave(ctx context.Context) {
 				continue
 			}
 			code := websocket.CloseNormalClosure
-			if l.socket != "" && !heard(o.hub.unsubscribe(ctx, l.socket)) {
+			if l.at != (place{}) && !heard(o.hub.unsubscribe(ctx, l.at)) {
 				code = websocket.CloseGoingAway
 			}
 			l.hangUp(code, true)

@@ -58,19 +58,17 @@ func (o *owner) deliver(l *line, f frame) {
 		if e.Name.Is(fhircast.Heartbeat) {
 			o.heartbeat(l, e.Period())
 		}
-		o.cfg.Handler.Deliver(fhircast.NewDelivery(e, l.subscription, l.reply))
+		o.cfg.Handler.Deliver(fhircast.NewDelivery(e, l.subscription, f.reply))
 		return
 	}
 	if l.rubbish++; l.rubbish == 1 {
 		o.cfg.Log.Warn("the hub sent a frame that is refused; more on this line are only counted", "why", f.refused.Reason, "line", l.number)
 	}
-	if f.refused.ID != "" {
-		status := f.status
-		if f.refused.Name.Is(fhircast.SyncError) || f.refused.Name.Is(fhircast.Heartbeat) {
-			status = 200 // an error about an error would go round for ever
-		}
-		l.answer(fhircast.Answer{ID: f.refused.ID, Status: status})
+	status := f.status
+	if f.refused.Name.Is(fhircast.SyncError) || f.refused.Name.Is(fhircast.Heartbeat) {
+		status = 200 // an error about an error would go round for ever
 	}
+	f.reply(fhircast.Answer{ID: f.refused.ID, Status: status})
 	o.cfg.Handler.Refused(l.subscription, f.refused)
 }
 

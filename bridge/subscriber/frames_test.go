@@ -210,15 +210,14 @@ func TestAnswersComeFromAnywhere(t *testing.T) {
 func TestAnswerQueueIsBounded(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
-	l := newLine(t.Context(), 1)
-	l.raw = near
+	s := newSocketChannel(t.Context(), nil, near, fhircast.Dialect{})
 	for range mostAnswers + 10 {
-		l.answer(fhircast.Answer{ID: "x", Status: 200})
+		s.answer(fhircast.Answer{ID: "x", Status: 200})
 	}
-	if len(l.answers) != mostAnswers {
-		t.Errorf("%d answers wait", len(l.answers))
+	if len(s.answers) != mostAnswers {
+		t.Errorf("%d answers wait", len(s.answers))
 	}
-	if err := l.end(nil); err == nil || err.Error() != "the hub takes no answers" {
+	if err := s.end(nil); err == nil || err.Error() != "the hub takes no answers" {
 		t.Errorf("the line ends with %v", err)
 	}
 	if _, err := far.Read(make([]byte, 1)); err == nil {

@@ -2,13 +2,8 @@ package subscriber
 
 import (
 	"context"
-	"errors"
-	"net"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"github.com/castray/castray/bridge/fhircast"
 )
@@ -16,21 +11,18 @@ import (
 const (
 	pingEvery    = 10 * time.Second
 	silenceLimit = 25 * time.Second // two pings and half of a third
-	writeLimit   = 5 * time.Second
-	closeLimit   = time.Second // for a close frame to get out, and for the hub's to come back
-	mostAnswers  = 8192        // that wait to be written; a hub that takes none for so long is dead
-	pongEvery    = 100 * time.Millisecond
+	closeLimit   = time.Second      // for a goodbye to get out, and for the hub's to come back
 )
 
-// A line is one attempt at a subscription: a request, the socket it leads to, and what the hub grants on it. Its first
-// group of fields is the owner's. The rest is shared with the line's reader and writer.
+// A line is one attempt at a subscription: a request, the channel it leads to, and what the hub grants on it. All but
+// the channel is the owner's.
 type line struct {
 	number       int
-	socket       fhircast.Secret
-	subscription int              // 0 until confirmed
-	dialect      fhircast.Dialect // from when it listens
+	at           place // where the hub reaches us, as far as it is agreed
+	subscription int   // 0 until confirmed
 	granted      []fhircast.Name
 	lease        time.Duration
+	born         time.Time // when its channel was open
 	since        time.Time // when it was confirmed
 	held         []frame   // came before the confirmation
 	heldBytes    int
@@ -41,130 +33,50 @@ type line struct {
 	ctx    context.Context // ends with the line, as a request's does
 	cancel context.CancelFunc
 
-	ws     *websocket.Conn // nil until opened
-	raw    net.Conn
-	unread chan struct{} // closed when the reader has ended
-	born   time.Time
-	heard  atomic.Int64 // when the hub was last heard, since born
+	channel channel // nil until opened
+}
 
-	mu      sync.Mutex
-	answers []fhircast.Answer
-	ready   chan struct{} // says that answers has some
-	reply   func(fhircast.Answer)
-	pongs   chan string
-	dying   error // why we ended it ourselves, if we did
+// A place is where a hub's events arrive. The zero value is nowhere yet.
+type place struct {
+	socket fhircast.Secret // of the hub
+}
+
+// A channel is how frames come and answers go: the hub.channel of FHIRcast. One goroutine reads, one writes, and any may
+// do the rest.
+type channel interface {
+	// read hands each frame to take, in their order, and returns why the channel ended.
+	read(take func(frame)) error
+	// write sends what there is to send, and asks for signs of life, until the line ends.
+	write()
+	// silence is for how long the hub was not heard.
+	silence() time.Duration
+	// bye takes leave, waits a moment for the hub to do so too if polite, and closes. The code is that of a socket: 1000
+	// or 1001, for any other makes a hub tell everybody else that we are lost (FHIRcast 3.0.0, 2.5.4).
+	bye(code int, polite bool)
+	// close closes without a word, and never waits.
+	close()
 }
 
 func newLine(ctx context.Context, number int) *line {
-	l := &line{number: number, quiet: silenceLimit, ready: make(chan struct{}, 1), pongs: make(chan string, 1), unread: make(chan struct{})}
+	l := &line{number: number, quiet: silenceLimit}
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.reply = l.answer // once, not for each event
 	return l
 }
 
-func (l *line) hear() { l.heard.Store(int64(time.Since(l.born))) }
-
-// silence is for how long nothing was heard.
-func (l *line) silence() time.Duration { return time.Since(l.born) - time.Duration(l.heard.Load()) }
-
-// answer queues an answer; it may be called from any goroutine and never waits.
-func (l *line) answer(a fhircast.Answer) {
-	if l.ctx.Err() != nil {
-		return
-	}
-	l.mu.Lock()
-	full := len(l.answers) >= mostAnswers
-	if !full {
-		l.answers = append(l.answers, a)
-	}
-	l.mu.Unlock()
-	if full {
-		l.die(errors.New("the hub takes no answers"))
-		return
-	}
-	select {
-	case l.ready <- struct{}{}:
-	default:
-	}
-}
-
-// die ends the line from within: its reader then fails, and reports why.
-func (l *line) die(why error) {
-	l.mu.Lock()
-	if l.dying == nil {
-		l.dying = why
-	}
-	l.mu.Unlock()
-	l.raw.Close()
-}
-
-func (l *line) end(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dying != nil {
-		return l.dying
-	}
-	return clean(err, "the connection broke")
-}
-
-// write is the line's one writer: answers, pings and pongs. Each write has its deadline.
-func (l *line) write() {
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	var ponged time.Time
-	var batch []fhircast.Answer
-	for {
-		var err error
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-l.ready:
-			batch, err = l.writeAnswers(batch[:0])
-		case <-ping.C:
-			err = l.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeLimit))
-		case payload := <-l.pongs:
-			if time.Since(ponged) < pongEvery {
-				continue // a flood of pings is not worth an answer each
-			}
-			ponged = time.Now()
-			err = l.ws.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(writeLimit))
-		}
-		if err != nil && !errors.Is(err, websocket.ErrCloseSent) {
-			l.die(errors.New("the hub takes nothing"))
-			return
-		}
-	}
-}
-
-// writeAnswers writes what waits, and leaves spare to be filled meanwhile.
-func (l *line) writeAnswers(spare []fhircast.Answer) ([]fhircast.Answer, error) {
-	l.mu.Lock()
-	answers := l.answers
-	l.answers = spare
-	l.mu.Unlock()
-	for _, a := range answers {
-		_ = l.ws.SetWriteDeadline(time.Now().Add(writeLimit))
-		if err := l.ws.WriteMessage(websocket.TextMessage, l.dialect.EncodeAnswer(a)); err != nil {
-			return nil, err
-		}
-	}
-	return answers, nil
-}
-
-// hangUp closes the socket with a close frame, gives the hub a moment to answer it if polite, and ends the line. The
-// code is always 1000 or 1001: any other makes a hub tell everybody else that we are lost (FHIRcast 3.0.0, 2.5.4).
+// hangUp takes leave of the hub, if there is a channel, and ends the line.
 func (l *line) hangUp(code int, polite bool) {
-	if l.ws != nil {
-		err := l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeLimit))
-		if err == nil && polite {
-			patience := time.NewTimer(closeLimit)
-			select {
-			case <-l.unread:
-			case <-patience.C:
-			}
-			patience.Stop()
-		}
-		l.raw.Close()
+	if l.channel != nil {
+		l.channel.bye(code, polite)
 	}
 	l.cancel()
 }
+
+// A pulse is when the hub was last heard. The zero value is never.
+type pulse struct {
+	born time.Time
+	last atomic.Int64 // since born
+}
+
+func (p *pulse) hear() { p.last.Store(int64(time.Since(p.born))) }
+
+func (p *pulse) silence() time.Duration { return time.Since(p.born) - time.Duration(p.last.Load()) }

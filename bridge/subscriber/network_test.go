@@ -82,7 +82,7 @@ func TestNothingIsLeftOfAHalfOpenLine(t *testing.T) {
 	mine := func() (readers, writers int) {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		return strings.Count(string(stacks), "(*line).read("), strings.Count(string(stacks), "(*line).write(")
+		return strings.Count(string(stacks), "(*socketChannel).read("), strings.Count(string(stacks), "(*socketChannel).write(")
 	}
 	play(t, nil, func(w *world) {
 		w.after(time.Second)

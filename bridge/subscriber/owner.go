@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"github.com/castray/castray/bridge/fhircast"
 )
@@ -58,22 +55,21 @@ func newAlarm() alarm {
 
 // A fact is what a goroutine of the owner found out about the line of that number.
 type fact struct {
-	number int
-	kind   factKind
-	frame  frame
-	socket fhircast.Secret
-	ws     *websocket.Conn
-	raw    net.Conn
-	err    error
+	number  int
+	kind    factKind
+	frame   frame
+	at      place
+	channel channel
+	err     error
 }
 
 type factKind uint8
 
 const (
-	posted  factKind = iota // a subscribe was answered with socket, or failed with err
-	dialled                 // ws and raw are open, or err
+	posted  factKind = iota // a subscribe was answered with at, or failed with err
+	dialled                 // channel is open, or err
 	framed                  // a frame came
-	broke                   // the socket ended with err
+	broke                   // the channel ended with err
 	done                    // unsubscribed and closed
 )
 
@@ -118,8 +114,8 @@ func (o *owner) run(ctx context.Context) error {
 	}
 	o.work.Wait()
 	for len(o.facts) > 0 {
-		if f := <-o.facts; f.raw != nil {
-			f.raw.Close() // opened when nobody wanted it any more
+		if f := <-o.facts; f.channel != nil {
+			f.channel.close() // opened when nobody wanted it any more
 		}
 	}
 	o.hub.plain.CloseIdleConnections()
@@ -159,8 +155,8 @@ func (o *owner) take(ctx context.Context, f fact) {
 	}
 	l := o.line(f.number)
 	if l == nil || o.at == leaving {
-		if f.raw != nil {
-			f.raw.Close()
+		if f.channel != nil {
+			f.channel.close()
 		}
 		return
 	}
@@ -173,7 +169,7 @@ func (o *owner) take(ctx context.Context, f fact) {
 			o.apply(ctx, failed)
 			return
 		}
-		l.ws, l.raw, l.born = f.ws, f.raw, time.Now()
+		l.channel, l.born = f.channel, time.Now()
 		o.apply(ctx, opened)
 	case framed:
 		o.frame(ctx, l, f.frame)
@@ -208,11 +204,11 @@ func (o *owner) answered(l *line, f fact) input {
 		o.hub.learn(o.hub.nothing()) // it answers this; what it has not said about itself by now, it will not say
 	}
 	if f.err == nil {
-		if o.live != nil && (f.socket == "" || f.socket == o.live.socket) {
+		if o.live != nil && (f.at == (place{}) || f.at == o.live.at) {
 			return extended
 		}
 		o.refusals = 0
-		l.socket = f.socket
+		l.at = f.at
 		return accepted
 	}
 	o.why = causeOf(f.err)
@@ -264,7 +260,7 @@ func (o *owner) quiet(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	if rest := l.quiet - l.silence(); rest > 0 {
+	if rest := l.quiet - l.channel.silence(); rest > 0 {
 		o.silence.Reset(rest)
 		return
 	}

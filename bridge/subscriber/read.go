@@ -25,39 +25,42 @@ const (
 type frame struct {
 	message fhircast.Message
 	refused *fhircast.FrameError
-	status  int // with which a refused frame that has an id is answered
+	status  int                   // with which a refused frame is answered
+	reply   func(fhircast.Answer) // never waits
 }
 
-// read is the line's one reader. It hands each frame to take, in their order, and returns why the socket ended.
-func (l *line) read(take func(frame)) error {
-	defer close(l.unread)
-	l.ws.SetReadLimit(frameLimit)
-	audible := &heardReader{l: l}
-	l.control(audible)
+// read is the one reader. It hands each frame to take, in their order, and returns why the socket ended.
+func (s *socketChannel) read(take func(frame)) error {
+	defer close(s.unread)
+	s.ws.SetReadLimit(frameLimit)
+	audible := &heardReader{s: s}
+	s.control(audible)
 	buf := make([]byte, 0, smallFrame)
 	for {
 		audible.r = nil
-		kind, r, err := l.ws.NextReader()
+		kind, r, err := s.ws.NextReader()
 		if err != nil {
-			return l.readEnd(err)
+			return s.readEnd(err)
 		}
-		l.hear()
+		s.hear()
 		audible.r, audible.began, audible.since = r, time.Now(), 0
 		if buf, err = fill(buf[:0], audible); err != nil {
-			return l.readEnd(err)
+			return s.readEnd(err)
 		}
 		switch {
 		case len(buf) > relayLimit:
 			id, name := fhircast.Skim(fullReader{io.MultiReader(bytes.NewReader(buf), audible)})
 			if _, err := io.Copy(io.Discard, audible); err != nil {
-				return l.readEnd(err)
+				return s.readEnd(err)
 			}
-			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: errTooLarge.Error()}, status: 413})
+			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: errTooLarge.Error()}, status: 413, reply: s.reply})
 		case kind == websocket.BinaryMessage:
 			id, name := fhircast.Skim(bytes.NewReader(buf))
-			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: "it is binary"}, status: 400})
+			take(frame{refused: &fhircast.FrameError{ID: id, Name: name, Reason: "it is binary"}, status: 400, reply: s.reply})
 		default:
-			take(decode(bytes.Clone(buf)))
+			f := decode(bytes.Clone(buf))
+			f.reply = s.reply
+			take(f)
 		}
 		if cap(buf) > keepFrame && len(buf) <= keepFrame {
 			buf = make([]byte, 0, smallFrame)
@@ -98,25 +101,25 @@ func fill(buf []byte, r io.Reader) ([]byte, error) {
 
 // readEnd is why reading ended. gorilla says 1009 to a frame that is too large, but not when the sizes of its parts add up
 // to nonsense.
-func (l *line) readEnd(err error) error {
+func (s *socketChannel) readEnd(err error) error {
 	if errors.Is(err, websocket.ErrReadLimit) {
-		_ = l.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), time.Now().Add(closeLimit))
+		_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseMessageTooBig, ""), time.Now().Add(closeLimit))
 	}
-	return l.end(err)
+	return s.end(err)
 }
 
 // control says what to do with pings and pongs. Outside of frames they are life.
-func (l *line) control(within *heardReader) {
+func (s *socketChannel) control(within *heardReader) {
 	heard := func() {
 		if within.r == nil {
-			l.hear()
+			s.hear()
 		}
 	}
-	l.ws.SetPongHandler(func(string) error { heard(); return nil })
-	l.ws.SetPingHandler(func(payload string) error {
+	s.ws.SetPongHandler(func(string) error { heard(); return nil })
+	s.ws.SetPingHandler(func(payload string) error {
 		heard()
 		select {
-		case l.pongs <- payload:
+		case s.pongs <- payload:
 		default: // the writer still has one to answer
 		}
 		return nil
@@ -127,7 +130,7 @@ func (l *line) control(within *heardReader) {
 // ever. Until the frame is whole nothing else is life: pings are also answered in the middle of a frame that has stalled,
 // and what comes after it waits.
 type heardReader struct {
-	l     *line
+	s     *socketChannel
 	r     io.Reader // of the frame that is under way, nil between frames
 	began time.Time
 	since int // bytes since the last sign of life
@@ -137,7 +140,7 @@ func (h *heardReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	if h.since += n; h.since >= frameLife {
 		h.since = 0
-		h.l.hear()
+		h.s.hear()
 	}
 	if err == nil && time.Since(h.began) > frameTime {
 		err = errFrameTime

@@ -14,37 +14,27 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// subscribe asks for a subscription, or, with the socket of one, for its renewal (FHIRcast 3.0.0, 2.4.1). It returns
-// the socket that the hub names, "" if it accepted a renewal and named none.
-func (h *requests) subscribe(ctx context.Context, socket fhircast.Secret) (fhircast.Secret, error) {
-	form := h.form("subscribe", socket)
-	form.Set("hub.events", h.events())
-	if h.cfg.Name != "" {
-		form.Set("subscriber.name", h.cfg.Name)
-	}
-	if seconds := int64(h.cfg.Lease / time.Second); seconds > 0 {
-		form.Set("hub.lease_seconds", strconv.FormatInt(seconds, 10))
-	}
+// subscribe asks for a subscription, or, with the place of one, for its renewal (FHIRcast 3.0.0, 2.4.1). It returns the
+// place that the hub names, none if it accepted a renewal and named none.
+func (h *requests) subscribe(ctx context.Context, at place) (place, error) {
+	form := h.form("subscribe", at)
+	h.wish(form)
 	named, err := h.ask(ctx, form, requestLimit)
+	if err == nil && named == "" && at.socket == "" {
+		err = errNoEndpoint
+	}
+	if err == nil && named != "" {
+		named, err = h.endpoint(named)
+	}
 	if err != nil {
-		return "", fmt.Errorf("subscribe: %w", err)
+		return place{}, fmt.Errorf("subscribe: %w", err)
 	}
-	switch {
-	case named == "" && socket == "":
-		return "", fmt.Errorf("subscribe: %w", errNoEndpoint)
-	case named == "":
-		return "", nil
-	}
-	named, err = h.endpoint(named)
-	if err != nil {
-		return "", fmt.Errorf("subscribe: %w", err)
-	}
-	return named, nil
+	return place{socket: named}, nil
 }
 
-// unsubscribe ends the subscription of that socket (FHIRcast 3.0.0, 2.4.5).
-func (h *requests) unsubscribe(ctx context.Context, socket fhircast.Secret) error {
-	form := h.form("unsubscribe", socket)
+// unsubscribe ends the subscription of that place (FHIRcast 3.0.0, 2.4.5).
+func (h *requests) unsubscribe(ctx context.Context, at place) error {
+	form := h.form("unsubscribe", at)
 	if h.dialect().UnsubscribeEvents {
 		form.Set("hub.events", h.events())
 	}
@@ -55,15 +45,26 @@ func (h *requests) unsubscribe(ctx context.Context, socket fhircast.Secret) erro
 }
 
 // form is what subscribe and unsubscribe have in common.
-func (h *requests) form(mode string, socket fhircast.Secret) url.Values {
+func (h *requests) form(mode string, at place) url.Values {
 	form := url.Values{"hub.mode": {mode}, "hub.topic": {h.cfg.Topic.Reveal()}}
 	if !h.dialect().NoChannelType {
 		form.Set("hub.channel.type", "websocket")
 	}
-	if socket != "" {
-		form.Set("hub.channel.endpoint", socket.Reveal())
+	if at.socket != "" {
+		form.Set("hub.channel.endpoint", at.socket.Reveal())
 	}
 	return form
+}
+
+// wish adds what a subscribe asks for.
+func (h *requests) wish(form url.Values) {
+	form.Set("hub.events", h.events())
+	if h.cfg.Name != "" {
+		form.Set("subscriber.name", h.cfg.Name)
+	}
+	if seconds := int64(h.cfg.Lease / time.Second); seconds > 0 {
+		form.Set("hub.lease_seconds", strconv.FormatInt(seconds, 10))
+	}
 }
 
 // ask posts such a form and returns the socket that an answer of 200, 201 or 202 names. Any other answer is a
