@@ -130,8 +130,8 @@ func checkTransactionEntry(value json.RawMessage) error {
 	if entry.get("search") != nil || entry.get("response") != nil {
 		return errors.New("an entry of the updates has search or response")
 	}
-	var in bundleEntry
-	if json.Unmarshal(value, &in) != nil {
+	in, err := readEntry(newScanner(value))
+	if err != nil {
 		return errUpdates
 	}
 	change, err := in.change()
@@ -140,7 +140,7 @@ func checkTransactionEntry(value json.RawMessage) error {
 	}
 	ref := change.Type + "/" + change.ID
 	switch {
-	case in.Request.URL != "" && in.Request.URL != ref && !(strings.EqualFold(in.Request.Method, "POST") && in.Request.URL == change.Type):
+	case in.URL != "" && in.URL != ref && !(strings.EqualFold(in.Method, "POST") && in.URL == change.Type):
 		return errors.New("request.url names another resource than its entry")
 	case change.Method == "DELETE" && in.FullURL == "" && in.Resource == nil:
 		return errors.New("a DELETE has no fullUrl")

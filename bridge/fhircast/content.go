@@ -105,7 +105,7 @@ func (e *Event) Content() ([]Entry, error) {
 	for _, in := range list {
 		entry := Entry{FullURL: in.FullURL, Resource: in.Resource}
 		var ok bool
-		if entry.Type, entry.ID, ok = identity(in.Resource); !ok {
+		if entry.Type, entry.ID, ok = in.identity(); !ok {
 			return nil, errors.New("an entry of the content is no resource with a type and an id")
 		}
 		content = append(content, entry)
@@ -128,32 +128,70 @@ func (e *Event) about(verb Verb) (resource, id string, err error) {
 	return resource, id, nil
 }
 
-// bundleEntry is an entry as it stands in a Bundle.
+// bundleEntry is an entry as it stands in a Bundle. It shares the memory of the event.
 type bundleEntry struct {
-	FullURL  string          `json:"fullUrl"`
-	Resource json.RawMessage `json:"resource"`
-	Request  struct {
-		Method string `json:"method"`
-		URL    string `json:"url"`
-	} `json:"request"`
+	FullURL     string
+	Resource    json.RawMessage // nil = there is none
+	Type, ID    string          // of Resource
+	Method, URL string          // of request
 }
 
-func bundle(item Item) ([]bundleEntry, error) {
-	var b struct {
-		ResourceType string
-		Entry        []bundleEntry
-	}
-	if item.Kind != "resource" || json.Unmarshal(item.Value, &b) != nil || b.ResourceType != "Bundle" {
+func bundle(item Item) (list []bundleEntry, err error) {
+	s := newScanner(item.Value)
+	kind := ""
+	err = members(s, func(name []byte) error {
+		switch string(name) {
+		case "resourceType":
+			return readWord(s, &kind)
+		case "entry":
+			return readList(s, func() error {
+				in, err := readEntry(s)
+				list = append(list, in)
+				return err
+			})
+		}
+		_, err := s.value()
+		return err
+	})
+	if item.Kind != "resource" || err != nil || kind != "Bundle" {
 		return nil, errors.New("no Bundle")
 	}
-	return b.Entry, nil
+	return list, nil
+}
+
+// readEntry reads an entry of a Bundle, which comes next. Updates may come by the thousand: they are read in one pass,
+// resources and all, and nothing of them is copied.
+func readEntry(s *scanner) (bundleEntry, error) {
+	var in bundleEntry
+	err := s.object(func(name []byte) error {
+		switch string(name) {
+		case "fullUrl":
+			return readWord(s, &in.FullURL)
+		case "resource":
+			s.kind()
+			from := s.at
+			err := readWords(s, "resourceType", &in.Type, "id", &in.ID)
+			in.Resource = json.RawMessage(s.text[from:s.at:s.at])
+			return err
+		case "request":
+			return readWords(s, "method", &in.Method, "url", &in.URL)
+		}
+		_, err := s.value()
+		return err
+	})
+	return in, err
+}
+
+// identity is the type and the id of the entry's resource.
+func (in bundleEntry) identity() (resource, id string, ok bool) {
+	return in.Type, in.ID, in.Type != "" && in.ID != ""
 }
 
 // change reads an entry of an update. The examples of 3.0.0 leave out request.url, which its profile demands, and the
 // 2.1.0 ballot deletes by naming the resource instead of its address.
 func (in bundleEntry) change() (Entry, error) {
 	e := Entry{FullURL: in.FullURL}
-	switch method := strings.ToUpper(in.Request.Method); method {
+	switch method := strings.ToUpper(in.Method); method {
 	case "PUT", "DELETE":
 		e.Method = method
 	case "POST":
@@ -163,12 +201,12 @@ func (in bundleEntry) change() (Entry, error) {
 	}
 	ok := false
 	if in.Resource != nil {
-		e.Type, e.ID, ok = identity(in.Resource)
+		e.Type, e.ID, ok = in.identity()
 		if e.Method == "PUT" {
 			e.Resource = in.Resource
 		}
 	} else {
-		for _, ref := range []string{in.FullURL, in.Request.URL} {
+		for _, ref := range []string{in.FullURL, in.URL} {
 			if e.Type, e.ID, ok = splitReference(ref); ok {
 				break
 			}

@@ -85,6 +85,14 @@ func TestUpdatesInOddShapes(t *testing.T) {
 	const put = `{"request":{"method":"PUT"},"resource":{"resourceType":"Observation","id":"o1"}}`
 	for _, c := range []struct{ name, context, want, fault string }{
 		{"no entries", updating(``), "DiagnosticReport/r1:", ""},
+		{"nulls", strings.Replace(updating(``), `[]`, `null`, 1), "DiagnosticReport/r1:", ""},
+		{"a null in an entry", updating(`{"fullUrl":null,"request":{"method":"PUT","url":null},"resource":{"resourceType":"Observation","id":"o1"}}`), "DiagnosticReport/r1: PUT Observation/o1+", ""},
+		{"members in another order", updating(`{"resource":{"x":[{"id":"no"}],"id":"o\u0031","resourceType":"Observation"},"request":{"url":"Observation/o1","method":"PUT"}}`), "DiagnosticReport/r1: PUT Observation/o1+", ""},
+		{"entries that are no list", strings.Replace(updating(``), `[]`, `{}`, 1), "", "updates"},
+		{"an entry that is no object", updating(`7`), "", "updates"},
+		{"a method that is no text", updating(`{"request":{"method":1},"resource":{"resourceType":"Observation","id":"o1"}}`), "", "updates"},
+		{"a resource that is no object", updating(`{"request":{"method":"PUT"},"resource":[]}`), "", "type and the id"},
+		{"a resource that is null", updating(`{"fullUrl":"Observation/o1","request":{"method":"PUT"},"resource":null}`), "", "type and the id"},
 		{"an anchor by an absolute address", strings.Replace(updating(put), "DiagnosticReport/r1", "https://fhir.example/r4/DiagnosticReport/r1/_history/7", 1), "DiagnosticReport/r1: PUT Observation/o1+", ""},
 		{"deleted by fullUrl", updating(`{"fullUrl":"Observation/o1","request":{"method":"DELETE"}}`), "DiagnosticReport/r1: DELETE Observation/o1", ""},
 		{"deleted by an absolute fullUrl", updating(`{"fullUrl":"https://x/y/Observation/o1","request":{"method":"delete"}}`), "DiagnosticReport/r1: DELETE Observation/o1", ""},

@@ -1,9 +1,6 @@
 package fhircast
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "strings"
 
 // splitReference takes the type and the id out of a literal reference: "Type/id", also at the end of an absolute
 // address, also of one version (FHIR R4, 2.3.0.1).
@@ -37,9 +34,9 @@ func (i Item) pointer() (resource, id string, ok bool) {
 	case "resource":
 		return identity(i.Value)
 	case "reference":
-		var r struct{ Reference string }
-		if json.Unmarshal(i.Value, &r) == nil {
-			return splitReference(r.Reference)
+		var reference string
+		if readWords(newScanner(i.Value), "reference", &reference, "", nil) == nil {
+			return splitReference(reference)
 		}
 	}
 	return "", "", false
@@ -47,9 +44,6 @@ func (i Item) pointer() (resource, id string, ok bool) {
 
 // identity is the type and the id of a resource.
 func identity(value []byte) (resource, id string, ok bool) {
-	var r struct{ ResourceType, ID string }
-	if json.Unmarshal(value, &r) != nil || r.ResourceType == "" || r.ID == "" {
-		return "", "", false
-	}
-	return r.ResourceType, r.ID, true
+	err := readWords(newScanner(value), "resourceType", &resource, "id", &id)
+	return resource, id, err == nil && resource != "" && id != ""
 }

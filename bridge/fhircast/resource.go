@@ -166,3 +166,43 @@ func readString(s *scanner, to *string) error {
 	}
 	return nil
 }
+
+// readWord reads what comes next into to: a string, or null, which leaves it empty.
+func readWord(s *scanner, to *string) error {
+	v, err := s.value()
+	if err != nil {
+		return err
+	}
+	word, ok := text(v)
+	if !ok && string(v) != "null" {
+		return errWrongType
+	}
+	*to = word
+	return nil
+}
+
+// readWords reads the object that comes next, and of its members one or two that are strings.
+func readWords(s *scanner, first string, to *string, second string, too *string) error {
+	return members(s, func(name []byte) error {
+		switch {
+		case string(name) == first:
+			return readWord(s, to)
+		case too != nil && string(name) == second:
+			return readWord(s, too)
+		}
+		_, err := s.value()
+		return err
+	})
+}
+
+// readList reads what comes next: an array, or null, which is an empty one. Each has to read each element.
+func readList(s *scanner, each func() error) error {
+	if s.kind() == '[' {
+		return s.array(each)
+	}
+	v, err := s.value()
+	if err == nil && string(v) != "null" {
+		err = errWrongType
+	}
+	return err
+}

@@ -1,7 +1,6 @@
 package fhircast
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,13 +110,12 @@ func (d Dialect) bundle(value []byte) []byte {
 	var entries [][]byte
 	for _, raw := range list {
 		entry, _ := readObject(raw)
-		var in bundleEntry
-		_ = json.Unmarshal(raw, &in)
+		in, _ := readEntry(newScanner(raw))
 		change, _ := in.change() // all of it was checked
 		ref := change.Type + "/" + change.ID
 		request, _ := readObject(entry.get("request"))
 		method := change.Method
-		if d.Content == Shape2022 && strings.EqualFold(in.Request.Method, "POST") {
+		if d.Content == Shape2022 && strings.EqualFold(in.Method, "POST") {
 			method = "POST"
 		}
 		request = request.set("method", quote(method)).set("url", quote(ref))
