@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -10,53 +12,53 @@ import (
 // contentLimit is how much of what is shared in one context is kept. More would not fit a line to an app.
 const contentLimit = 4 << 20
 
-// content is what was shared in one context: resources by "Type/id", in the order in which they came. It is patient
-// data, and it goes when the context is closed (FHIRcast 3.0.0, 2.10).
+// content is what was shared in one context: resources by "Type/id". It is patient data, and it goes when the context is
+// closed (FHIRcast 3.0.0, 2.10). A copy of it is the same content.
 type content struct {
-	entries []shared
+	entries map[string]shared
+	last    int // numbers them in the order in which they came
 	bytes   int
 	over    bool // it grew beyond what we keep
 }
 
 // shared is one resource. The address under which it came is kept: others may refer to it (FC-CS-29).
 type shared struct {
-	name     string // "Type/id"
 	address  string // fullUrl, "" = it had none
 	resource json.RawMessage
+	number   int
 }
 
-func (s shared) size() int { return len(s.name) + len(s.address) + len(s.resource) }
+func (s shared) size(name string) int { return len(name) + len(s.address) + len(s.resource) }
 
-// put adds a resource, or replaces it where it is.
-func (k *content) put(s shared) {
+// put adds a resource, or replaces it where it is. It is copied: the message that it came in may be many times as long.
+func (k *content) put(name, address string, resource json.RawMessage) {
 	if k.over {
 		return
 	}
-	i := k.index(s.name)
-	if k.bytes += s.size(); i >= 0 {
-		if k.bytes -= k.entries[i].size(); s.address == "" {
-			s.address = k.entries[i].address
-			k.bytes += len(s.address)
-		}
-		k.entries = slices.Clone(k.entries) // what was told before is shared
-		k.entries[i] = s
-	} else {
-		k.entries = append(slices.Clip(k.entries), s)
+	was, there := k.entries[name]
+	s := shared{address, bytes.Clone(resource), was.number}
+	switch {
+	case !there:
+		k.last++
+		s.number = k.last
+	case address == "":
+		s.address = was.address
 	}
-	if k.bytes > contentLimit {
+	k.remove(name)
+	if k.entries == nil {
+		k.entries = make(map[string]shared)
+	}
+	k.entries[name] = s
+	if k.bytes += s.size(name); k.bytes > contentLimit {
 		*k = content{over: true}
 	}
 }
 
 func (k *content) remove(name string) {
-	if i := k.index(name); i >= 0 {
-		k.bytes -= k.entries[i].size()
-		k.entries = slices.Delete(slices.Clone(k.entries), i, i+1)
+	if s, there := k.entries[name]; there {
+		k.bytes -= s.size(name)
+		delete(k.entries, name)
 	}
-}
-
-func (k *content) index(name string) int {
-	return slices.IndexFunc(k.entries, func(s shared) bool { return s.name == name })
 }
 
 // take applies an update, or what was read, in the order of its entries, and tells whether it is more by now than we keep.
@@ -66,7 +68,7 @@ func (k *content) take(entries []fhircast.Entry) (over bool) {
 		if e.Method == "DELETE" {
 			k.remove(name)
 		} else {
-			k.put(shared{name, e.FullURL, e.Resource})
+			k.put(name, e.FullURL, e.Resource)
 		}
 	}
 	return k.over
@@ -84,7 +86,8 @@ func (k *content) item() json.RawMessage {
 		Entry        []one  `json:"entry,omitempty"`
 	}
 	b := bundle{ResourceType: "Bundle", Type: "collection"}
-	for _, s := range k.entries {
+	inOrder := slices.SortedFunc(maps.Values(k.entries), func(a, b shared) int { return a.number - b.number })
+	for _, s := range inOrder {
 		b.Entry = append(b.Entry, one{s.address, s.resource})
 	}
 	text, err := json.Marshal(struct {
