@@ -203,10 +203,14 @@ const soakUpdate fhircast.Name = "DiagnosticReport-update"
 // the hub, whose bookkeeping would take the processor that the agent is to have. It returns when all updates are answered,
 // or none has been for 5 s.
 func (h *soakHub) storm(order soakOrder) (s soakState) {
+	reads := len(h.server.Requests(hubtest.Context))
 	if err := h.publish("DiagnosticReport-open", json.RawMessage(`[{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"r-1","status":"unknown",`+
 		`"subject":{"reference":"Patient/p-1"}}},{"key":"patient","resource":{"resourceType":"Patient","id":"p-1","identifier":[{"value":"1"}]}},`+
 		`{"key":"study","resource":{"resourceType":"ImagingStudy","id":"s-1","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:1.2.3"}],"subject":{"reference":"Patient/p-1"}}}]`)); err != nil {
 		return soakState{Error: err.Error()}
+	}
+	if !h.hasRead(reads) {
+		return soakState{Error: "the agent does not read what is shared in the report"}
 	}
 	shared := h.session().Shared
 	prior, about := shared[len(shared)-1].Version, soakUpdateContext(order.Size)
@@ -249,6 +253,19 @@ func (h *soakHub) storm(order soakOrder) (s soakState) {
 		s.Worst, s.P99 = ages[len(ages)-1], ages[len(ages)*99/100]
 	}
 	return s
+}
+
+// hasRead waits until the agent has read the context once more, as it does after an open of what is shared, for the hub may
+// have kept something of it. This one knows nothing of a storm's updates: one that came before its answer would be missing
+// there, and be told to the apps by a snapshot instead.
+func (h *soakHub) hasRead(before int) bool {
+	for began := time.Now(); time.Since(began) < 20*time.Second; <-time.After(10 * time.Millisecond) {
+		if all := h.server.Requests(hubtest.Context); len(all) > before && all[len(all)-1].Status != 0 {
+			<-time.After(2 * time.Second) // for the answer to arrive
+			return true
+		}
+	}
+	return false
 }
 
 // soakUpdateContext is an update of about that many bytes, made of many small values as FHIR is.
