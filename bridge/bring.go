@@ -65,7 +65,7 @@ func (c *core) preview(how manner) {
 func (c *core) previews() bool { return c.session != nil && c.session.Preview != nil }
 
 // waits tells whether no app may be told about the context yet.
-func (c *core) waits() bool { return c.held() || c.previews() }
+func (c *core) waits() bool { return c.held() || c.previews() || c.joining() }
 
 // needs tells whether an app is to be told something to be where the context is.
 func (c *core) needs(a *app, how manner) bool {

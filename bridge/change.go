@@ -74,7 +74,11 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		c.desk.isOpen(opened{event: e, what: what, version: e.Version}, 0)
 		return
 	}
-	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot && !c.desk.what.samePatient(what)
+	if initial && c.desk.known && c.desk.snapshot && c.desk.what.is(what) {
+		c.confirms(d, what)
+		return
+	}
+	crossed := c.inInitialWindow() && c.desk.known && c.desk.snapshot
 	// Where the hub cannot be asked, its order decides.
 	straggles := c.offered != offersNot && c.desk.straggles(e, what)
 	if crossed || straggles || c.desk.older(e, what) {
@@ -98,6 +102,19 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		c.lateComer()
 	}
 	c.spread(d, what)
+}
+
+// confirms is an open that tells a new subscriber what the hub has just said is current: it goes to those who are not there.
+func (c *core) confirms(d *fhircast.Delivery, what named) {
+	c.beat(true)
+	c.desk.dates(d.Event)
+	c.accepted(d.Event)
+	c.desk.opens(d.Event, what, false)
+	r := c.newRound(d, true)
+	for _, a := range c.present() {
+		c.bring(a, r, manner{})
+	}
+	c.conclude(r, true)
 }
 
 // closed ends what is current, or something else that was open, or nobody can say which.

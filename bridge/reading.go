@@ -36,6 +36,14 @@ func (c *core) startReading(first bool) {
 		force, failed := c.reading.force, c.reading.failed
 		c.reading = reading{active: true, first: first, since: c.now, force: force, failed: failed}
 		c.after(c.cfg.AnswerWithin, func() {}) // it looks worse from then on
+		if first && c.inInitialWindow() {
+			gen := c.gen
+			c.after(c.confirmed.Add(initialWindow).Sub(c.now), func() {
+				if c.gen == gen && c.reading.first && c.offered != offersNot && c.desk.known {
+					c.bringAll(manner{}) // what it has told is all that there is so far
+				}
+			})
+		}
 		c.ask()
 	}
 }
@@ -203,6 +211,13 @@ func (c *core) unknown() {
 	c.contextChanged()
 	c.desk.unknown()
 	c.bringAll(manner{})
+}
+
+// joining is the time in which the hub tells what is open, in no certain order and perhaps of several patients, and is
+// asked which of that is current (S2). Apps are told when it has answered, or cannot; who makes us wait longer than that
+// is not waited for.
+func (c *core) joining() bool {
+	return c.inInitialWindow() && c.reading.active && c.reading.first && !c.reading.waiting
 }
 
 // inInitialWindow tells whether an open may be one of those that tell a new subscriber what is current.

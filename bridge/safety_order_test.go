@@ -242,7 +242,7 @@ func TestS4_ADoubtBeforeItIsKnownThatTheHubCannotBeAskedCounts(t *testing.T) {
 		d.wantAnswer("an old initial open is no doubt", d.deliver(ev("Patient-open", "2", 2, "p2")), 202)
 		d.wantAnswer("nonsense is", d.deliver(ev("ImagingStudy-open", "3", 6, "p2")), 400)
 		time.Sleep(2 * time.Second)
-		d.wantNews("at the end of the window", viewer, "Patient-open:p1 clear:unknown")
+		d.wantNews("nobody was told of it, and nothing is shown", viewer, "")
 		d.wantPhase(protocol.PhaseAttention)
 	})
 }

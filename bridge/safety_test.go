@@ -345,11 +345,11 @@ func TestS4_AnEventBeatsTheReadingThatWasUnderWay(t *testing.T) {
 		d.hub.set("Patient-open", contextOf("p1"))
 		d.subscribe()
 		viewer.news()
-		d.deliver(ev("Patient-open", "2", 2, "p2")) // FC-INI-04, FC-SYN-04
-		d.wantNews("the event", viewer, "Patient-open:p2")
+		d.wantAnswer("the event", d.deliver(ev("Patient-open", "2", 2, "p2")), 202) // FC-INI-04, FC-SYN-04
+		d.wantNews("not before the hub was asked", viewer, "")
 		d.hub.set("Patient-open", contextOf("p2"))
 		time.Sleep(200 * time.Millisecond)
-		d.wantNews("the old answer is dropped, the next agrees", viewer, "")
+		d.wantNews("the old answer is dropped, the next agrees", viewer, "Patient-open:p2")
 		if n := d.hub.questions(); n != 2 {
 			t.Errorf("asked %d times", n)
 		}
@@ -388,8 +388,57 @@ func TestS4_AnInitialOpenOfAnotherPatientThanTheReadingIsADoubt(t *testing.T) {
 		if n := d.hub.questions(); n != 2 {
 			t.Errorf("asked %d times", n)
 		}
-		d.wantAnswer("the same patient", d.deliver(ev("ImagingStudy-open", "2", 1, "s1/p1")), 200)
+		d.wantAnswer("the same patient", d.deliver(ev("ImagingStudy-open", "2", 1, "s1/p1")), 202)
+		d.wantNews("the hub still says p1", viewer, "")
+		d.wantAnswer("what the hub says", d.deliver(ev("Patient-open", "3", 1, "p1")), 202)
+		d.wantNews("it is there", viewer, "")
+		if n := d.hub.questions(); n != 3 {
+			t.Errorf("asked %d times", n)
+		}
+		d.wantPhase(protocol.PhaseInSync)
 	})
+}
+
+// FC-INI-01, FC-INI-05: a hub tells who joins what is open, in no certain order: also what was left behind of another
+// patient. Nobody is shown that on the way.
+func TestS2_NoAppIsTakenThroughWhatIsOpenAndNotCurrent(t *testing.T) {
+	study, patient := ev("ImagingStudy-open", "1", 1, "s1/p1"), ev("Patient-open", "2", 2, "p2")
+	for name, order := range map[string][]*fhircast.Event{"oldest first": {study, patient}, "newest first": {patient, study}} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.attach("viewer", "", &fakeApp{status: 200})
+				late := d.attach("late", "ImagingStudy-open", &fakeApp{status: 200})
+				d.subscribe()
+				d.deliver(study)
+				d.deliver(patient)
+				d.hub.set("Patient-open", contextOf("p2"))
+				time.Sleep(time.Minute)
+				d.relay.Lost(d.n, "reset")
+				viewer.news()
+				late.news()
+				d.hub.delay = 100 * time.Millisecond
+				d.confirm()
+				for _, e := range order {
+					d.wantAnswer("initial open", d.deliver(e), 202)
+				}
+				d.wantPhase(protocol.PhaseConnecting)
+				time.Sleep(300 * time.Millisecond)
+				d.wantNews("it is there", viewer, "")
+				d.wantNews("it is there, too", late, "")
+				d.wantPhase(protocol.PhaseInSync)
+
+				// A hub that does not answer is waited for as long as it tells what is open, and no longer.
+				d.relay.Lost(d.n, "reset")
+				d.hub.delay = 5 * time.Second
+				d.confirm()
+				d.deliver(ev("Patient-open", "3", 3, "p3"))
+				d.wantNews("not yet", viewer, "")
+				time.Sleep(2 * time.Second)
+				d.wantNews("then", viewer, "Patient-open:p3")
+				d.wantNews("then", late, "")
+			})
+		})
+	}
 }
 
 func TestS4_WhereTheHubCannotBeAskedTheNewestInitialOpenDecides(t *testing.T) {
@@ -401,8 +450,9 @@ func TestS4_WhereTheHubCannotBeAskedTheNewestInitialOpenDecides(t *testing.T) {
 		d.wantPhase(protocol.PhaseConnecting)
 		d.deliver(ev("ImagingStudy-open", "2", 7, "s1/p1")) // FC-INI-01, FC-INI-05: no defined order
 		d.wantAnswer("the older one", d.deliver(ev("Patient-open", "1", 3, "p2")), 202)
-		d.wantNews("the newest", viewer, "ImagingStudy-open:s1")
+		d.wantNews("not before all have had their time", viewer, "")
 		time.Sleep(2 * time.Second)
+		d.wantNews("the newest", viewer, "ImagingStudy-open:s1")
 		d.wantPhase(protocol.PhaseInSync)
 		// A later doubt cannot be settled, so it ends in unknown, which forgets the marks.
 		d.deliver(ev("Patient-open", "3", 1, "p3"))

@@ -74,7 +74,7 @@ func TestS8_AnAppThatComesWhileOthersAreClearedIsToldThatTheContextIsUnknown(t *
 		late := d.attach("late", "", &fakeApp{status: 200})
 		d.wantNews("hello", late, "clear:unknown")
 		time.Sleep(1500 * time.Millisecond)
-		d.wantNews("then", late, "Patient-open:p3 Patient-open:p2/snapshot")
+		d.wantNews("then", late, "Patient-open:p2/snapshot")
 	})
 }
 

@@ -106,7 +106,7 @@ func (c *core) judge() protocol.Phase {
 	if c.sub == 0 {
 		return ""
 	}
-	if c.held() || !c.desk.known && c.reading.first && c.reading.active {
+	if c.held() || c.joining() || !c.desk.known && c.reading.first && c.reading.active {
 		return protocol.PhaseConnecting
 	}
 	worst := c.worst()
