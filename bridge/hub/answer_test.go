@@ -20,6 +20,9 @@ func (p *peer) failure(event, subscriber, why string) {
 	if e.Name != "SyncError" {
 		p.Fatalf("no SyncError but %s", e)
 	}
+	if _, err := time.Parse("2006-01-02T15:04:05.000Z", e.Timestamp.Raw); err != nil || e.Topic != p.topic {
+		p.Errorf("a SyncError of %s, its topic is the session's: %v", e.Timestamp.Raw, e.Topic == p.topic)
+	}
 	f := e.Failures()
 	if len(f) != 1 || f[0].EventID != event || f[0].EventName != "Patient-open" || f[0].Subscriber != subscriber || !strings.Contains(f[0].Diagnostics, why) {
 		p.Errorf("got %+v", f)
@@ -27,7 +30,7 @@ func (p *peer) failure(event, subscriber, why string) {
 }
 
 func TestAnswersMakeSyncErrorsForTheOthers(t *testing.T) {
-	// FC-ACK-03 FC-ACK-04 FC-ACK-05 FC-ACK-06 FC-ACK-08 FC-ACK-14 FC-ERR-02 FC-ERR-12
+	// FC-ACK-03 FC-ACK-04 FC-ACK-05 FC-ACK-06 FC-ACK-08 FC-ACK-14 FC-ERR-02 FC-ERR-12 FC-EVT-02 FC-EVT-22
 	rows := []struct {
 		answer string
 		status int

@@ -11,10 +11,13 @@ import (
 )
 
 func TestSubscribeIsConfirmedOnItsSocket(t *testing.T) {
-	// FC-SUB-15 FC-SUB-17 FC-CNF-02 FC-CNF-03 FC-GEN-03
+	// FC-SUB-15 FC-SUB-17 FC-CNF-02 FC-CNF-03 FC-GEN-01 FC-GEN-03 FC-GEN-05
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		a := w.endpoint("all", "hub.events", "patient-OPEN, SyncError,Patient-open,Heartbeat", "hub.lease_seconds", "600")
+		if kind := w.header.Get("Content-Type"); kind != "application/json" {
+			t.Errorf("accepted in %q", kind)
+		}
 		b := w.endpoint("all")
 		secret, ok := strings.CutPrefix(a, "wss://hub.example.test/fc/ws/")
 		if !ok || len(secret) < 26 || a == b {
@@ -36,7 +39,7 @@ func TestSubscribeIsConfirmedOnItsSocket(t *testing.T) {
 }
 
 func TestSubscribeRefusals(t *testing.T) {
-	// FC-SUB-03 FC-SUB-04 FC-SUB-05 FC-SUB-08 FC-SUB-16 FC-SUB-18 FC-UNS-06 FC-GEN-05
+	// FC-SUB-03 FC-SUB-04 FC-SUB-05 FC-SUB-08 FC-SUB-16 FC-SUB-18 FC-UNS-06 FC-GEN-01 FC-GEN-05 FC-DISC-01
 	rows := []struct {
 		name   string
 		token  string
@@ -69,6 +72,19 @@ func TestSubscribeRefusals(t *testing.T) {
 			status, body := w.do("POST", "/fc", row.token, formType, w.form(row.change...))
 			if status != row.status || !strings.Contains(body, row.text) {
 				t.Errorf("%s: %d %q, want %d with %q", row.name, status, body, row.status, row.text)
+			}
+			if kind := w.header.Get("Content-Type"); kind != "text/plain; charset=utf-8" {
+				t.Errorf("%s: refused in %q", row.name, kind)
+			}
+		}
+		for _, other := range []string{strings.ToLower(w.topic.Reveal()), w.topic.Reveal() + " ", " " + w.topic.Reveal(), w.topic.Reveal()[1:]} {
+			if status, _ := w.do("POST", "/fc", "all", formType, w.form("hub.topic", other)); status != 404 {
+				t.Errorf("almost the topic: %d", status)
+			}
+		}
+		for _, kind := range []string{"", "text/plain", "multipart/form-data; boundary=x"} {
+			if status, _ := w.do("POST", "/fc", "all", kind, w.form()); status != 415 {
+				t.Errorf("a form as %q: %d", kind, status)
 			}
 		}
 		twice := w.form() + "&hub.events=Patient-open"
@@ -181,9 +197,9 @@ func TestLeaseIsNoLongerThanTheToken(t *testing.T) {
 		if len(p.frames) != 0 {
 			t.Error("ended before its time")
 		}
-		if got := p.frame(); !strings.Contains(got, `"hub.mode":"denied"`) || !strings.Contains(got, `"hub.events":"Patient-open,Patient-close,Home-open,SyncError"`) ||
-			!strings.Contains(got, `"hub.reason":"the lease has ended"`) {
-			t.Errorf("got %s", got)
+		want := `{"hub.mode":"denied","hub.topic":"` + w.topic.Reveal() + `","hub.events":"Patient-open,Patient-close,Home-open,SyncError","hub.reason":"the lease has ended"}`
+		if got := p.frame(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		p.ended(1000)
 		if list := w.hub.Subscribers(w.topic); len(list) != 0 {

@@ -34,6 +34,7 @@ type world struct {
 	dial   chan net.Conn
 	logs   *bytes.Buffer
 	start  time.Time
+	header http.Header // of the answer to the last request
 }
 
 type pipes chan net.Conn
@@ -92,7 +93,7 @@ func newWorld(t *testing.T, c hub.Config) *world {
 	return w
 }
 
-// do makes a request and gives status and body.
+// do makes a request and gives status and body; the header is kept.
 func (w *world) do(method, path, token, kind, body string) (int, string) {
 	w.Helper()
 	r, err := http.NewRequestWithContext(w.Context(), method, "http://hub.example.test"+path, strings.NewReader(body))
@@ -110,6 +111,7 @@ func (w *world) do(method, path, token, kind, body string) (int, string) {
 		w.Fatal(err)
 	}
 	defer resp.Body.Close()
+	w.header = resp.Header
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		w.Fatal(err)
@@ -191,7 +193,10 @@ func (w *world) connect(endpoint string, header http.Header) (*peer, error) {
 		defer close(done)
 		defer close(p.frames)
 		for {
-			_, frame, err := conn.ReadMessage()
+			kind, frame, err := conn.ReadMessage()
+			if err == nil && kind != websocket.TextMessage {
+				p.Errorf("a frame that is no text: %q", frame)
+			}
 			if err != nil {
 				p.code = websocket.CloseAbnormalClosure
 				if e, ok := errors.AsType[*websocket.CloseError](err); ok {
