@@ -119,8 +119,8 @@ func TestCurrentContext(t *testing.T) {
 		get := func(token string) (int, string) { return w.do("GET", "/fc/"+w.topic.Reveal(), token, "", "") }
 		want := func(when, body string) {
 			t.Helper()
-			if status, got := get("all"); status != 200 || got != body || w.header.Get("Content-Type") != "application/json" {
-				t.Errorf("%s: %d %s %s, want %s", when, status, w.header.Get("Content-Type"), got, body)
+			if status, got := get("all"); status != 200 || got != body || w.kind.Load() != "application/json" {
+				t.Errorf("%s: %d %v %s, want %s", when, status, w.kind.Load(), got, body)
 			}
 		}
 		want("at first", none)

@@ -15,8 +15,8 @@ func TestSubscribeIsConfirmedOnItsSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		a := w.endpoint("all", "hub.events", "patient-OPEN, SyncError,Patient-open,Heartbeat", "hub.lease_seconds", "600")
-		if kind := w.header.Get("Content-Type"); kind != "application/json" {
-			t.Errorf("accepted in %q", kind)
+		if kind := w.kind.Load(); kind != "application/json" {
+			t.Errorf("accepted in %v", kind)
 		}
 		b := w.endpoint("all")
 		secret, ok := strings.CutPrefix(a, "wss://hub.example.test/fc/ws/")
@@ -73,8 +73,8 @@ func TestSubscribeRefusals(t *testing.T) {
 			if status != row.status || !strings.Contains(body, row.text) {
 				t.Errorf("%s: %d %q, want %d with %q", row.name, status, body, row.status, row.text)
 			}
-			if kind := w.header.Get("Content-Type"); kind != "text/plain; charset=utf-8" {
-				t.Errorf("%s: refused in %q", row.name, kind)
+			if kind := w.kind.Load(); kind != "text/plain; charset=utf-8" {
+				t.Errorf("%s: refused in %v", row.name, kind)
 			}
 		}
 		for _, other := range []string{strings.ToLower(w.topic.Reveal()), w.topic.Reveal() + " ", " " + w.topic.Reveal(), w.topic.Reveal()[1:]} {

@@ -34,7 +34,7 @@ type world struct {
 	dial   chan net.Conn
 	logs   *bytes.Buffer
 	start  time.Time
-	header http.Header // of the answer to the last request
+	kind   atomic.Value // Content-Type of the last answer, a string
 }
 
 type pipes chan net.Conn
@@ -93,7 +93,7 @@ func newWorld(t *testing.T, c hub.Config) *world {
 	return w
 }
 
-// do makes a request and gives status and body; the header is kept.
+// do makes a request and gives status and body; the Content-Type is kept.
 func (w *world) do(method, path, token, kind, body string) (int, string) {
 	w.Helper()
 	r, err := http.NewRequestWithContext(w.Context(), method, "http://hub.example.test"+path, strings.NewReader(body))
@@ -111,7 +111,7 @@ func (w *world) do(method, path, token, kind, body string) (int, string) {
 		w.Fatal(err)
 	}
 	defer resp.Body.Close()
-	w.header = resp.Header
+	w.kind.Store(resp.Header.Get("Content-Type"))
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		w.Fatal(err)
