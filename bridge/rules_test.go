@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -44,7 +45,8 @@ func TestTimestampsOrderOpensOfOneTypeAndNothingElse(t *testing.T) {
 }
 
 // FC-ERR-01, FC-ACK-07, FC-SYN-03: who does not follow is told to the hub, by the answer while that is possible and by a
-// SyncError within 10 s afterwards, also when nobody knows.
+// SyncError within 10 s afterwards, also when nobody knows. FC-ACK-03, FC-ACK-04, FC-ACK-06: 200 says that the change is
+// made, 202 that it is not yet known, 409 that an app refuses and 500 that one fails.
 func TestTheHubHearsInTimeOfAnAppThatDoesNotFollow(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -53,7 +55,10 @@ func TestTheHubHearsInTimeOfAnAppThatDoesNotFollow(t *testing.T) {
 		after     time.Duration // of the SyncError
 		complains string
 	}{
+		{"agreed at once", &fakeApp{status: 200}, 200, 0, ""},
+		{"told, and will not confirm", &fakeApp{status: 202}, 202, 0, ""},
 		{"refused at once", &fakeApp{status: 409}, 409, 0, ""}, // FC-SYN-02: unsaved work
+		{"failed at once", &fakeApp{status: 500, clears: 200}, 500, 0, ""},
 		{"refused by a user who took a while", &fakeApp{status: 409, after: 6 * time.Second, clears: 200}, 202, 6 * time.Second, "refused"},
 		{"failed after a while", &fakeApp{status: 500, after: 2 * time.Second, clears: 200}, 202, 2 * time.Second, "failed"},
 		{"undecided", &fakeApp{status: 200, after: time.Hour, clears: 200, clearsAfter: time.Millisecond}, 202, 8 * time.Second, "did not answer"},
@@ -86,7 +91,7 @@ func TestTheHubHearsInTimeOfAnAppThatDoesNotFollow(t *testing.T) {
 				if (got == "") != (c.complains == "") || !strings.Contains(got, c.complains) || c.complains != "" && !strings.HasPrefix(got, "1 viewer") {
 					t.Errorf("said %q", got)
 				}
-				if c.complains != "" || c.status == 409 {
+				if c.complains != "" || c.status >= 400 {
 					d.wantPhase(protocol.PhaseAttention) // FC-SYN-01: and the user sees it
 				}
 			})
@@ -337,4 +342,86 @@ func TestCrossingRequestsEndAtTheNewerOne(t *testing.T) {
 		}
 		d.wantPhase(protocol.PhaseInSync)
 	})
+}
+
+// FC-REQ-07: an app that names no id gets one that nobody else has, and so has a SyncError of ours.
+func TestEveryRequestHasAnIDOfItsOwn(t *testing.T) {
+	relay, ids := New(Config{}), map[string]bool{}
+	for range 1000 {
+		id := relay.core.cfg.NewID()
+		if u, err := hex.DecodeString(strings.ReplaceAll(id, "-", "")); err != nil || len(u) != 16 || u[6]>>4 != 4 || ids[id] {
+			t.Fatalf("%q is no fresh UUID of version 4", id)
+		}
+		ids[id] = true
+	}
+	onDesk(t, func(d *deskTest) {
+		asks := d.attach("asks", "", &fakeApp{status: 200})
+		d.subscribe()
+		for range 2 {
+			got, err := d.ask(asks, "", "p1")
+			if sent := d.hub.sent(); err != nil || got.ID != sent[len(sent)-1].ID || ids[got.ID] {
+				t.Errorf("%+v, %v", got, err)
+			}
+			ids[got.ID] = true
+		}
+	})
+}
+
+// FC-GCC-09: the hub names one context when it is asked, so what else is open is known from its opens, and stays.
+func TestAReadingTakesAwayNothingThatIsOpenBesides(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(ev("Patient-open", "1", 1, "p1"))
+		d.deliver(ev("ImagingStudy-open", "2", 2, "s2/p2"))
+		d.hub.set("ImagingStudy-open", contextOf("s2/p2"))
+		asked := d.hub.questions()
+		d.deliver(ev("Patient-open", "0", 0, "p9")) // older: a doubt, so the hub is asked
+		if n := d.hub.questions(); n != asked+1 {
+			t.Errorf("asked %d times", n-asked)
+		}
+		got, err := d.relay.Context(viewer.id)
+		if err != nil || len(got.Open) != 2 || !strings.Contains(string(got.Current), `"s2"`) {
+			t.Errorf("context %+v, %v", got, err)
+		}
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
+// FC-TAB-08, FC-TAB-09: a close is of what has its id, and where a hub has given another, of what has its identifier. What
+// is not open cannot be closed.
+func TestACloseIsMatchedByIDAndByIdentifier(t *testing.T) {
+	const open, home = protocol.PhaseInSync, protocol.PhaseNoContext
+	for _, c := range []struct {
+		name    string
+		change  [2]string // in the close of p1
+		want    protocol.Phase
+		context int // still open
+	}{
+		{"as it was opened", [2]string{"p1", "p1"}, home, 0},
+		{"another id, the same number", [2]string{`"id":"p1"`, `"id":"x"`}, home, 0},
+		{"another number under the same id", [2]string{"MRN-p1", "MRN-p8"}, open, 1},
+		{"another patient", [2]string{`p1`, `p8`}, open, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(contextOf("p1"), c.change[0]) {
+				t.Fatalf("no %s in %s", c.change[0], contextOf("p1"))
+			}
+			closing := strings.ReplaceAll(contextOf("p1"), c.change[0], c.change[1])
+			onDesk(t, func(d *deskTest) {
+				viewer := d.attach("viewer", "", &fakeApp{status: 200})
+				d.subscribe()
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				d.hub.set("Patient-open", contextOf("p1"))
+				answer := d.deliver(evAt("Patient-close", "2", time.Date(2026, 1, 2, 3, 0, 9, 0, time.UTC), closing))
+				if got := answer(); got/100 != 2 {
+					t.Errorf("answered %d", got)
+				}
+				d.wantPhase(c.want)
+				if got, err := d.relay.Context(viewer.id); err != nil || len(got.Open) != c.context {
+					t.Errorf("context %+v, %v", got, err)
+				}
+			})
+		})
+	}
 }

@@ -185,7 +185,7 @@ func TestS10_AnAppThatIsNotRequiredHasNoSayInTheAnswer(t *testing.T) {
 				d.wantAnswer("one who counts", d.deliver(ev("Patient-open", "2", 2, "p2")), 200)
 				d.wantPhase(protocol.PhaseInSync)
 				time.Sleep(time.Minute)
-				if sent := d.hub.sent(); len(sent) != 0 { // FC-ERR-03
+				if sent := d.hub.sent(); len(sent) != 0 {
 					t.Errorf("sent %v", sent)
 				}
 				if got := d.outcome(never.id); got == protocol.OutcomeAcknowledged {

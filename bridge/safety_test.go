@@ -87,9 +87,18 @@ func TestS1_SyncErrorOfAnotherIsOpenUntilTheNextChangeOrARepeat(t *testing.T) {
 		d.wantPhase(protocol.PhaseInSync)
 		d.deliver(evAt("SyncError", "se5", time.Unix(0, 0), "[]")) // about nobody knows what
 		d.wantPhase(protocol.PhaseOutOfSync)
+		d.deliver(ev("Patient-open", "3", 3, "p3"))
+		several, err := fhircast.NewSyncError("se6", time.Unix(0, 0), topic, // FC-ERR-15: the last of several issues
+			fhircast.Failure{EventID: "1", EventName: "Patient-open", Subscriber: "Report"}, fhircast.Failure{EventID: "3", EventName: "Patient-open", Subscriber: "Images"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.deliver(several)
+		d.wantPhase(protocol.PhaseOutOfSync)
 	})
 }
 
+// FM-01: told at once, read again, and nothing twice.
 func TestS2_AfterEveryReconnectTheContextIsReadAndAppsAreBroughtToIt(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		viewer := d.attach("viewer", "", &fakeApp{status: 200})
@@ -235,7 +244,7 @@ func TestS4_OldOpensAreNotDeliveredAndTheHubIsAsked(t *testing.T) {
 				viewer.news()
 				asked := d.hub.questions()
 				d.hub.set("Patient-open", contextOf("p7"))
-				d.wantAnswer("old", d.deliver(c.event), 202)
+				d.wantAnswer("old", d.deliver(c.event), 202) // FC-ACK-10
 				if d.hub.questions() != asked+1 {
 					t.Error("the hub was not asked")
 				}

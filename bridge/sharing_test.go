@@ -56,6 +56,57 @@ func TestAnUpdateCarriesTheVersionOfTheAppOrTheNewest(t *testing.T) {
 	})
 }
 
+// FC-CS-11: sharing in a report begins with its open; until the hub has given that a version, there is nothing to share in.
+func TestSharingBeginsWithAnOpen(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		s := d.session()
+		s.Send = append(s.Send, "DiagnosticReport-open")
+		d.relay.Join(s)
+		d.confirm()
+		d.wantFault("before the open", d.shares(creator, "", "r1", "", "o1"), protocol.CodeContextUnknown, 0)
+		if _, err := d.relay.Send(creator.id, protocol.SendParams{ID: "open", Event: "DiagnosticReport-open", Context: json.RawMessage(contextOf("r1/p1"))}); err != nil {
+			t.Fatal(err)
+		}
+		d.wantFault("before the hub's version", d.shares(creator, "", "r1", "", "o1"), protocol.CodeContextUnknown, 0)
+		d.deliver(openIn("v1", "open", "r1/p1"))
+		if err := d.shares(creator, "", "r1", "", "o1"); err != nil {
+			t.Fatal(err)
+		}
+		sent := d.hub.sent()
+		if len(sent) != 2 || !sent[0].Name.Is("DiagnosticReport-open") || !sent[1].Name.Is("DiagnosticReport-update") || sent[1].Version != "v1" {
+			t.Errorf("sent %v", sent)
+		}
+	})
+}
+
+// FC-CS-10: who takes part is told of the open, of each update and of the close, whatever else it asks for; selects are
+// for who asks for them.
+func TestWhoSharesIsToldOfOpenUpdateAndClose(t *testing.T) {
+	selects := func() *fhircast.Event {
+		return decoded(`{"timestamp":"2026-01-02T03:00:00.000Z","id":"s1","event":{"hub.topic":"` + topic + `","hub.event":"DiagnosticReport-select","context":[` + anchorOf("r1") + `]}}`)
+	}
+	for events, want := range map[string]string{
+		"DiagnosticReport-open DiagnosticReport-update DiagnosticReport-close": "DiagnosticReport-open:r1 DiagnosticReport-update:r1 DiagnosticReport-update:r1 DiagnosticReport-close:r1",
+		sharing: "DiagnosticReport-open:r1 DiagnosticReport-update:r1 DiagnosticReport-update:r1 DiagnosticReport-select:r1 DiagnosticReport-close:r1",
+		"DiagnosticReport-open DiagnosticReport-update": "DiagnosticReport-open:r1 DiagnosticReport-update:r1 DiagnosticReport-update:r1 clear:closed",
+	} {
+		t.Run(events, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				creator := d.attach("creator", events, &fakeApp{status: 200})
+				d.subscribe()
+				creator.news()
+				d.hub.share("DiagnosticReport-open", "r1/p1", "v1")
+				for _, e := range []*fhircast.Event{openIn("v1", "open", "r1/p1"), up("u1", "r1", "v1", "v2", "o1"), up("u2", "r1", "v2", "v3", "-o1"), selects(), closeOf("close", "r1/p1")} {
+					d.wantAnswer(string(e.Name), d.deliver(e), map[bool]int{true: 200, false: 202}[e.ID != "s1" || events == sharing])
+				}
+				d.wantNews("in order", creator, want)
+				d.wantPhase(protocol.PhaseNoContext)
+			})
+		})
+	}
+}
+
 // FC-CS-24
 func TestAnUpdateNeverDeletesWhatTheOpenNamed(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
