@@ -77,7 +77,7 @@ func TestOnlySelectionsOfVersion3AreSent(t *testing.T) {
 	})
 }
 
-// FC-CAT-01, FC-CAT-02, FC-CAT-03, FC-CAT-04, FC-CAT-06, FC-CAT-07, FC-CAT-08, FC-CAT-11, FC-CAT-12, FC-CAT-13, FC-CAT-14, FC-CAT-16
+// FC-CAT-01, FC-CAT-02, FC-CAT-03, FC-CAT-04, FC-CAT-05, FC-CAT-06, FC-CAT-07, FC-CAT-08, FC-CAT-11, FC-CAT-12, FC-CAT-13, FC-CAT-14, FC-CAT-16
 func TestEventsOfTheCatalogue(t *testing.T) {
 	const (
 		encounter = `{"key":"encounter","resource":{"resourceType":"Encounter","id":"e1","subject":{"reference":"Patient/p1"}}}`
@@ -97,6 +97,7 @@ func TestEventsOfTheCatalogue(t *testing.T) {
 			{"two studies", Name("ImagingStudy" + verb), list(study, study2, patient), "", "exactly once"},
 			{"study that does not name its subject", Name("ImagingStudy" + verb), list(strings.Replace(study, `,"subject":{"reference":"Patient/p1"}`, ``, 1), patient), "", "does not name its subject"}, // FC-PRF-11
 			{"report on two studies", Name("DiagnosticReport" + verb), list(report, patient, encounter, study, study2), "", ""},
+			{"study without the patient it is of", Name("ImagingStudy" + verb), list(study), "", "not in the event"},
 			{"report without a patient", Name("DiagnosticReport" + verb), list(report, study), "", `no entry "patient"`},
 			{"report that does not name its subject", Name("DiagnosticReport" + verb), list(`{"key":"report","resource":{"resourceType":"DiagnosticReport","id":"r1"}}`, patient), "", "does not name its subject"}, // FC-PRF-14
 			{"report on another's study", Name("DiagnosticReport" + verb), list(report, patient, strings.Replace(study2, "p1", "p2", 1)), "", "another patient"},

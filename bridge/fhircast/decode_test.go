@@ -35,7 +35,8 @@ func examples(t *testing.T, pattern string) map[string][]byte {
 	return all
 }
 
-// FC-CNF-09: messages are told apart by shape. FC-EVT-01, FC-EVT-03: every printed timestamp is taken. FC-EVT-21.
+// FC-CNF-09: messages are told apart by shape. FC-EVT-01, FC-EVT-03: every printed timestamp is taken. FC-EVT-21. FM-21:
+// what is relayed is on one line, however it was printed.
 func TestDecodeEveryExampleOfEveryVersion(t *testing.T) {
 	seen := 0
 	for file, text := range examples(t, "stu*/*.json") {

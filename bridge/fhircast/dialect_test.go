@@ -13,7 +13,7 @@ import (
 // The versions by the word that names their quirk, in the order of the wire reference's version switchboard.
 var everyVersion = []string{"2019", "stu1", "2020", "stu2", "2.1", "2024", "3"}
 
-// FC-CONF-04: each row is one behaviour, each column one version.
+// FC-CONF-04: each row is one behaviour, each column one version. FC-ERR-03: the name of a SyncError is one of them.
 func TestEveryVersionHasEachOfItsBehaviours(t *testing.T) {
 	yes := func(on func(Dialect) bool) func(Dialect) string {
 		return func(d Dialect) string {
@@ -183,13 +183,13 @@ func TestAnswerInTheDialect(t *testing.T) {
 	}
 }
 
-// FC-OLD-04, FC-OLD-05, FC-OLD-06, FC-OLD-07, FC-OLD-08
+// FC-OLD-04, FC-OLD-05, FC-OLD-06, FC-OLD-07, FC-OLD-08, FC-ERR-03
 func TestOldNamesAreUnderstood(t *testing.T) {
 	for old, want := range map[Name]Name{
 		"open-patient-chart": "Patient-open", "patient-open-chart": "Patient-open", "switch-patient-chart": "Patient-open", "Switch-Patient-Chart": "Patient-open",
 		"close-patient-chart": "Patient-close", "patient-close-chart": "Patient-close",
 		"open-imaging-study": "ImagingStudy-open", "switch-imaging-study": "ImagingStudy-open", "close-imaging-study": "ImagingStudy-close",
-		"user-logout": "UserLogout", "user-logoff": "UserLogout", "USER-LOGOFF": "UserLogout", "user-hibernate": "UserHibernate", "sync-error": "SyncError",
+		"user-logout": "UserLogout", "user-logoff": "UserLogout", "USER-LOGOFF": "UserLogout", "user-hibernate": "UserHibernate", "sync-error": "SyncError", "syncerror": "SyncError",
 	} {
 		if got := old.Canonical(); got != want || !old.Is(want) || !want.Is(old) || !old.In([]Name{"x", want}) {
 			t.Errorf("%s: canonical %s, is %v", old, got, old.Is(want))

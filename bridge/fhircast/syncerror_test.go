@@ -66,7 +66,8 @@ func TestSyncErrorWithoutSystemsIsReadByPosition(t *testing.T) {
 	}
 }
 
-// FC-CS-27, FC-ERR-05: an issue that everybody looks for, and one that says too long.
+// FC-CS-27, FC-ERR-05: an issue that everybody looks for, and one that says too long. FC-ERR-15: each of several issues
+// is read, wherever it stands.
 func TestSyncErrorAboutAnEventThatWasTooLong(t *testing.T) {
 	long := Failure{EventID: "e9", EventName: "DiagnosticReport-update", Subscriber: "Viewer", Diagnostics: "too large", TooLong: true}
 	other := Failure{EventID: "e8", EventName: "Patient-open", Subscriber: "Viewer", Diagnostics: "busy"}
@@ -90,6 +91,11 @@ func TestSyncErrorAboutAnEventThatWasTooLong(t *testing.T) {
 	}
 	if diff := cmp.Diff([]Failure{long, other}, e.Failures()); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+	later := event(t, "SyncError", `[{"key":"operationoutcome","resource":{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"informational","diagnostics":"by the way"},`+
+		`{"severity":"error","code":"processing","details":{"coding":[{"system":"urn:x","code":"y"},{"system":"https://fhircast.hl7.org/events/syncerror/eventid","code":"never seen"}]}}]}}]`)
+	if diff := cmp.Diff([]Failure{{EventID: "e1", Diagnostics: "by the way"}, {EventID: "never seen"}}, later.Failures()); diff != "" {
+		t.Errorf("the second of two (-want +got):\n%s", diff)
 	}
 	alone := event(t, "SyncError", `[{"key":"operationoutcome","resource":{"resourceType":"OperationOutcome","issue":[{"code":"too-long","details":{"coding":[{"system":"https://fhircast.hl7.org/events/syncerror/eventid","code":"e9"}]}}]}}]`)
 	if diff := cmp.Diff([]Failure{{EventID: "e9", TooLong: true}}, alone.Failures()); diff != "" {
