@@ -23,8 +23,11 @@ const (
 	upgradeLimit = 10 * time.Second
 )
 
-// open connects to a hub's socket, in the way that this hub wants.
+// open connects to a hub's socket, in the way that this hub wants. A callback is open.
 func (h *requests) open(ctx context.Context, at place) (channel, error) {
+	if at.callback != nil {
+		return at.callback, nil
+	}
 	dial := func() (*websocket.Conn, net.Conn, error) { return openSocket(ctx, h.cfg, at.socket) }
 	if h.wantsToken(at.socket) {
 		dial = func() (*websocket.Conn, net.Conn, error) { return openSigned(ctx, h.signed, at.socket) }

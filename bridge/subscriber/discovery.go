@@ -95,7 +95,7 @@ func (h *requests) read(document []byte) discovered {
 		} `json:"capabilities"`
 	}
 	_ = json.Unmarshal(document, &says)
-	if says.Socket != nil && !*says.Socket {
+	if says.Socket != nil && !*says.Socket && !h.hooked() {
 		h.cfg.Log.Warn("the hub says that it has no sockets; they are tried all the same")
 	}
 	d := fhircast.DialectOf(says.Version)

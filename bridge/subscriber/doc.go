@@ -22,6 +22,10 @@
 //   - A renewal that names another socket address is a new subscription: its socket is connected and confirmed first,
 //     [Handler] hears Subscribed with the next number and no Lost, then the old socket is closed.
 //   - While a frame is on its way only its bytes are life, by the KiB; whole it has to be within two minutes.
+//   - A hub that has no sockets calls a port of this computer, where it has to be itself (FHIRcast STU2, 2.4 and 2.5). There
+//     is nothing to ping: the hub is asked for its configuration every 10 s, on one connection, and it agrees to the
+//     webhook anew every minute or so. With 25 s of silence, nobody at its port, or a kept connection that has ended
+//     without a word, it is lost. What it cannot be seen to do is to forget us and nobody else.
 //   - 401 and 403 to a subscribe are tried once more, no sooner than 30 s later, and believed the second time. Other
 //     4xx but 408, 425 and 429 are believed at once.
 package subscriber

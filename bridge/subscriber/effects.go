@@ -58,8 +58,14 @@ func (o *owner) subscribe(ctx context.Context, at place) {
 	l := newLine(context.WithoutCancel(ctx), o.numbers)
 	o.coming = l
 	o.work.Go(func() {
-		o.hub.discover(l.ctx)
-		at, err := o.hub.subscribe(l.ctx, at)
+		var err error
+		if at == (place{}) {
+			at, err = o.arrive(l)
+		}
+		if err == nil {
+			o.hub.discover(l.ctx)
+			at, err = o.hub.subscribe(l.ctx, at)
+		}
 		o.tell(l, fact{kind: posted, at: at, err: err})
 	})
 }
@@ -128,7 +134,7 @@ func (o *owner) dropComing() {
 	}
 	o.coming = nil
 	o.confirm.Stop()
-	o.work.Go(func() { l.hangUp(websocket.CloseGoingAway, false) })
+	o.work.Go(func() { o.abandon(l); l.hangUp(websocket.CloseGoingAway, false) })
 }
 
 func (o *owner) drop() {
@@ -143,7 +149,7 @@ func (o *owner) drop() {
 	if time.Since(l.since) >= healthy {
 		o.attempt = 0
 	}
-	o.work.Go(func() { l.hangUp(websocket.CloseGoingAway, false) })
+	o.work.Go(func() { o.abandon(l); l.hangUp(websocket.CloseGoingAway, false) })
 	o.cfg.Handler.Lost(l.subscription, o.why.words)
 }
 

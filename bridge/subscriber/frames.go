@@ -74,7 +74,7 @@ func (o *owner) deliver(l *line, f frame) {
 
 // heartbeat moves the limit of silence to what this hub promises.
 func (o *owner) heartbeat(l *line, period time.Duration) {
-	if period <= 0 {
+	if period <= 0 || l.at.callback != nil { // a callback counts them itself
 		return
 	}
 	quiet := 2*min(max(period, shortestPeriod), longestPeriod) + heartbeatMargin
@@ -114,7 +114,7 @@ func (o *owner) grant(l *line, m *fhircast.Confirmation) {
 	if l.lease == 0 {
 		l.lease = unsaidLease
 	}
-	l.lease = max(l.lease, shortestLease)
+	l.lease = max(l.at.believable(l.lease), shortestLease)
 }
 
 // denial ends the line, or takes some events away from it: then the rest holds for as long as the socket does. A list

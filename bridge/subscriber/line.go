@@ -38,7 +38,8 @@ type line struct {
 
 // A place is where a hub's events arrive. The zero value is nowhere yet.
 type place struct {
-	socket fhircast.Secret // of the hub
+	socket   fhircast.Secret // of the hub
+	callback *callback       // of ours
 }
 
 // A channel is how frames come and answers go: the hub.channel of FHIRcast. One goroutine reads, one writes, and any may

@@ -215,7 +215,7 @@ func (o *owner) answered(l *line, f fact) input {
 	switch {
 	case o.live != nil:
 		return refused // a renewal is tried until shortly before the lease ends, whatever the hub says
-	case errors.Is(f.err, errEndpoint), status != nil && o.final(status.Status):
+	case errors.Is(f.err, errEndpoint), errors.Is(f.err, errElsewhere), status != nil && o.final(status.Status):
 		o.result = f.err
 		return rejected
 	}

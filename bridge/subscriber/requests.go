@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ func newRequests(cfg Config) (*requests, error) {
 		return nil, errors.New("subscribe: the hub's address is not an https URL")
 	case cfg.Topic == "":
 		return nil, errors.New("subscribe: no topic")
+	case !slices.Contains([]string{"", websocketChannel, webhookChannel}, cfg.Channel):
+		return nil, errors.New("subscribe: the channel is neither websocket nor webhook")
 	case cfg.Handler == nil:
 		return nil, errors.New("subscribe: no handler")
 	}

@@ -1,6 +1,7 @@
 package subscriber
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 // subscribe asks for a subscription, or, with the place of one, for its renewal (FHIRcast 3.0.0, 2.4.1). It returns the
 // place that the hub names, none if it accepted a renewal and named none.
 func (h *requests) subscribe(ctx context.Context, at place) (place, error) {
+	if at.callback != nil {
+		return at, h.subscribeHook(ctx, at.callback)
+	}
 	form := h.form("subscribe", at)
 	h.wish(form)
 	named, err := h.ask(ctx, form, requestLimit)
@@ -34,6 +38,9 @@ func (h *requests) subscribe(ctx context.Context, at place) (place, error) {
 
 // unsubscribe ends the subscription of that place (FHIRcast 3.0.0, 2.4.5).
 func (h *requests) unsubscribe(ctx context.Context, at place) error {
+	if at.callback != nil {
+		return h.unsubscribeHook(ctx, at.callback)
+	}
 	form := h.form("unsubscribe", at)
 	if h.dialect().UnsubscribeEvents {
 		form.Set("hub.events", h.events())
@@ -48,9 +55,12 @@ func (h *requests) unsubscribe(ctx context.Context, at place) error {
 func (h *requests) form(mode string, at place) url.Values {
 	form := url.Values{"hub.mode": {mode}, "hub.topic": {h.cfg.Topic.Reveal()}}
 	if !h.dialect().NoChannelType {
-		form.Set("hub.channel.type", "websocket")
+		form.Set("hub.channel.type", cmp.Or(h.cfg.Channel, websocketChannel))
 	}
-	if at.socket != "" {
+	switch {
+	case at.callback != nil:
+		form.Set("hub.callback", at.callback.address())
+	case at.socket != "":
 		form.Set("hub.channel.endpoint", at.socket.Reveal())
 	}
 	return form
@@ -62,7 +72,11 @@ func (h *requests) wish(form url.Values) {
 	if h.cfg.Name != "" {
 		form.Set("subscriber.name", h.cfg.Name)
 	}
-	if seconds := int64(h.cfg.Lease / time.Second); seconds > 0 {
+	lease := h.cfg.Lease
+	if h.hooked() {
+		lease = cmp.Or(lease, hookLease)
+	}
+	if seconds := int64(lease / time.Second); seconds > 0 {
 		form.Set("hub.lease_seconds", strconv.FormatInt(seconds, 10))
 	}
 }

@@ -21,6 +21,11 @@ type Config struct {
 	Events []fhircast.Name // what to ask for; SyncError is always added, heartbeat where the hub knows it
 	Name   string          // subscriber.name, shown to others in a SyncError
 
+	// Channel is how the hub reaches us: "websocket", which "" is too, or "webhook", for a hub on this very computer that has
+	// no sockets. For that Run opens a port of loopback, by Listen; nil is the system's.
+	Channel string
+	Listen  func(network, address string) (net.Listener, error)
+
 	// HTTP makes the requests and signs them for the hub; nil makes them unsigned, over TLS, Dial and Proxy.
 	HTTP *http.Client
 	// TLS, Dial and Proxy are for the socket and for what is asked unsigned; nil is the system's. TLS is never below 1.2.
