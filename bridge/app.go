@@ -64,6 +64,7 @@ type message struct {
 	round  *round
 
 	within   time.Duration    // for its answer
+	due      *timer           // when that is over
 	bad      protocol.Outcome // without one
 	old      bool             // something newer was queued for the app
 	done     bool             // its outcome is known, or it was taken out

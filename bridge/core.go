@@ -53,6 +53,10 @@ type core struct {
 	now time.Time
 	out []effect
 
+	// calm: the input was about a message that is not about the context. It made a difference to its round at most,
+	// and nothing of what is shared, judged or shown has changed.
+	calm bool
+
 	session   *Session
 	lastUser  string
 	gen       int // numbers what was asked of a hub, so that late answers are dropped
@@ -95,8 +99,11 @@ func newCore(cfg Config) *core {
 
 // step applies one input at one time and returns what is to be done.
 func (c *core) step(now time.Time, in input) []effect {
-	c.now, c.out = now, nil
+	c.now, c.out, c.calm = now, nil, false
 	in.apply(c)
+	if c.calm { // as nearly all are under a storm of updates
+		return c.out
+	}
 	c.share()
 	c.verdict = c.judge()
 	return c.out
@@ -106,32 +113,49 @@ func (c *core) emit(e effect) { c.out = append(c.out, e) }
 
 // A timer is a thing to do later. What it does checks for itself whether it still makes sense.
 type timer struct {
-	at time.Time
-	n  int // equal ones run in the order in which they were set
-	do func()
+	at   time.Time
+	n    int // equal ones run in the order in which they were set
+	do   func()
+	slot int // in timers, -1 = it is not there any more
 }
 
 // timers is a heap, the next one first.
-type timers []timer
+type timers []*timer
 
 func (t timers) Len() int { return len(t) }
 func (t timers) Less(i, j int) bool {
 	return t[i].at.Before(t[j].at) || t[i].at.Equal(t[j].at) && t[i].n < t[j].n
 }
-func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].slot, t[j].slot = i, j
+}
+func (t *timers) Push(x any) {
+	x.(*timer).slot = len(*t)
+	*t = append(*t, x.(*timer))
+}
 func (t *timers) Pop() any {
 	old := *t
 	last := old[len(old)-1]
-	old[len(old)-1] = timer{} // let go of what it holds
+	old[len(old)-1] = nil // let go of what it holds
 	*t = old[:len(old)-1]
+	last.slot = -1
 	return last
 }
 
-func (c *core) after(d time.Duration, do func()) {
+func (c *core) after(d time.Duration, do func()) *timer {
 	c.set++
-	t := timer{c.now.Add(d), c.set, do}
+	t := &timer{at: c.now.Add(d), n: c.set, do: do}
 	heap.Push(&c.timers, t)
+	return t
+}
+
+// stop takes a timer out that has nothing to do any more, if it is still there; nil is none. Under a storm of updates
+// those that were left would be a hundred thousand.
+func (c *core) stop(t *timer) {
+	if t != nil && t.slot >= 0 {
+		heap.Remove(&c.timers, t.slot)
+	}
 }
 
 // due is when the next timer wants to run.
@@ -147,7 +171,7 @@ type tick struct{}
 
 func (tick) apply(c *core) {
 	for len(c.timers) > 0 && !c.timers[0].at.After(c.now) {
-		heap.Pop(&c.timers).(timer).do()
+		heap.Pop(&c.timers).(*timer).do()
 	}
 }
 

@@ -12,6 +12,7 @@ type round struct {
 	event    *fhircast.Event    // nil: a replay or a snapshot, which has rows but no answer and no SyncError
 	delivery *fhircast.Delivery // nil once the hub has its answer
 	change   bool               // of the context: rows show it, SyncErrors may be sent about it
+	due      *timer             // when the hub gets its answer at the latest
 	waiting  map[*message]*app
 	refused  bool
 	failed   bool
@@ -25,7 +26,7 @@ func (c *core) newRound(d *fhircast.Delivery, change bool) *round {
 	r := &round{delivery: d, change: change, waiting: make(map[*message]*app), bad: make(map[*app]bool)}
 	if d != nil {
 		r.event = d.Event
-		c.after(c.cfg.AnswerWithin, func() { c.conclude(r, true) })
+		r.due = c.after(c.cfg.AnswerWithin, func() { c.conclude(r, true) })
 	}
 	c.rounds = append(c.rounds, r)
 	return r
@@ -60,8 +61,9 @@ func (c *core) conclude(r *round, due bool) {
 	}
 }
 
-// drop lets go of the event too: the timer of the answer holds the round for a while, and under a storm those are many.
+// drop lets go of the event too: messages hold their round, and may be held for a while.
 func (c *core) drop(r *round) {
+	c.stop(r.due)
 	r.event = nil
 	c.rounds = slices.DeleteFunc(c.rounds, func(other *round) bool { return other == r })
 }
