@@ -28,6 +28,7 @@ func (in answered) apply(c *core) {
 		return
 	}
 	m.answered = true
+	c.stop(m.due)
 	delete(a.unread, in.seq)
 	a.reached(m) // also where the answer is here before the writer
 	o, why := m.meaning(in.status)
@@ -47,6 +48,8 @@ func (in answered) apply(c *core) {
 	}
 	if m.done {
 		c.counters.LateAnswers++
+	} else {
+		c.calm = !m.change
 	}
 	c.outcome(a, m, o, why)
 	c.checkClearing()

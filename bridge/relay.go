@@ -105,6 +105,9 @@ func (r *Relay) apply(in input) {
 			e.do(r)
 		}
 	}
+	if r.core.calm {
+		return
+	}
 	if after := r.core.verdict; after != before {
 		r.cfg.Log.Info("desk", "was", string(before), "is", string(after), "because", fmt.Sprintf("%T", in))
 	}

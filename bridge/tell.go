@@ -89,7 +89,7 @@ func (c *core) tell(a *app, m *message, r *round) {
 	m.Answer = a.Answers && (r != nil || m.change)
 	switch {
 	case m.Answer:
-		c.after(m.within, func() { c.overdue(a, m) })
+		m.due = c.after(m.within, func() { c.overdue(a, m) })
 		if r != nil && a.counts() {
 			r.waiting[m] = a
 		}
@@ -166,7 +166,7 @@ func (in written) apply(c *core) {
 		return
 	}
 	a.reached(m)
-	m.Params = nil // the timer of its answer keeps m for seconds, and under a storm that is thousands of events
+	m.Params = nil // while its answer is awaited the event is not
 	switch {
 	case m.answered || m.old: // answered before the writer came back, or of no interest any more
 	case m.Answer:
@@ -175,6 +175,7 @@ func (in written) apply(c *core) {
 		a.clearTold = a.clearTold || m.clear && !a.isVoid(m)
 		c.outcome(a, m, protocol.OutcomeSent, "")
 	}
+	c.calm = !m.change
 	c.next(a)
 	c.checkClearing()
 }
