@@ -87,7 +87,6 @@ func TestIdentifiersAreUniqueAndWellFormed(t *testing.T) {
 		if err := json.Unmarshal(r.raw, &v); err != nil {
 			t.Fatal(err)
 		}
-		// FC-PRF-04, FC-PRF-07, FC-PRF-08
 		if len(v.Identifier) == 0 {
 			t.Errorf("%s has no identifier", from)
 		}
@@ -211,6 +210,72 @@ func TestEveryRecordOpensAndClosesStrictly(t *testing.T) {
 				t.Errorf("%s: the close differs: %s", r.reference(), diff)
 			}
 		}
+	}
+}
+
+// FC-EVT-20: what the profiles want of a resource is in every open (FC-PRF-04, FC-PRF-07, FC-PRF-08, FC-PRF-12) and in
+// every close (FC-PRF-06, FC-PRF-11, FC-PRF-14).
+func TestWhatTheProfilesWantIsInEveryEvent(t *testing.T) {
+	h := testHospital(t)
+	wants := map[string][]string{
+		"Patient": {"id", "identifier"}, "Encounter": {"id", "identifier", "status", "class.code", "subject.reference"},
+		"ImagingStudy": {"id", "identifier", "status", "subject.reference"}, "DiagnosticReport": {"id", "identifier", "status", "subject.reference"},
+	}
+	for kind := range wants {
+		for _, r := range h.kinds[kind] {
+			for _, verb := range []fhircast.Verb{fhircast.Open, fhircast.Close} {
+				e, err := newEvent("topic", r, verb)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range e.Context {
+					resource := decode(t, i.Value)
+					for _, path := range wants[resource["resourceType"].(string)] {
+						if at(resource, path) == nil {
+							t.Errorf("%v: %s has no %s", e, i.Key, path)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// at is a member of a member; one that is empty is none.
+func at(v map[string]any, path string) any {
+	head, rest, deeper := strings.Cut(path, ".")
+	switch v := v[head].(type) {
+	case map[string]any:
+		if deeper {
+			return at(v, rest)
+		}
+		return v
+	case []any:
+		if len(v) > 0 {
+			return v
+		}
+	case string:
+		if v != "" {
+			return v
+		}
+	}
+	return nil
+}
+
+// FC-PRF-02, FC-PRF-06: what somebody else opened is closed under the ids, subjects and identifiers of that open.
+func TestACloseIsMadeOfItsOpen(t *testing.T) {
+	const context = `[{"key":"study","resource":{"resourceType":"ImagingStudy","id":"theirs","identifier":[{"system":"urn:dicom:uid","value":"urn:oid:2.999.3"}],"status":"available","subject":{"reference":"Patient/them"}}},` +
+		`{"key":"patient","resource":{"resourceType":"Patient","id":"them","identifier":[{"system":"urn:x","value":"7"}]}}]`
+	open, err := fhircast.NewEvent(fhircast.Draft{ID: "theirs", At: day, Topic: "topic", Name: "ImagingStudy-open", Context: json.RawMessage(context)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, err := closing(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !closed.Name.Is("ImagingStudy-close") || closed.ID == open.ID || closed.Topic != open.Topic || !strings.Contains(string(closed.Wire()), `"context":`+context) {
+		t.Errorf("%s", closed.Wire())
 	}
 }
 
