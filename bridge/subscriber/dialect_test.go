@@ -16,8 +16,8 @@ import (
 	"github.com/castray/castray/bridge/fhircast"
 )
 
-// FC-REQ-11 FC-UNS-04 FC-SUB-04 FC-CONF-04 FC-CONF-09 FC-CONF-13: what a hub says of itself and what is configured for it
-// decide how it is asked.
+// FC-REQ-11 FC-UNS-04 FC-UNS-11 FC-SUB-04 FC-CONF-02 FC-CONF-03 FC-CONF-04 FC-CONF-09 FC-CONF-13: what a hub says of itself
+// and what is configured for it decide how it is asked.
 func TestAHubIsAskedInItsOwnDialect(t *testing.T) {
 	const asked = "Patient-open,Patient-close,SyncError"
 	for _, tt := range []struct {

@@ -106,6 +106,7 @@ func TestMalformedExamples(t *testing.T) {
 	}
 }
 
+// FC-GEN-03 FC-GEN-07: what is not text is refused, and what we say is text. (The world has an eye on the latter.)
 func TestBinaryFrames(t *testing.T) {
 	w := play(t, nil, func(w *world) {
 		for _, text := range []string{"\x00\x01", `{"id":"x"}`} {

@@ -55,7 +55,7 @@ const (
 	asFHIR  = "application/fhir+json Bearer " + token + " "
 )
 
-// FC-REQ-01 FC-REQ-04 FC-REQ-14 FC-SUB-13: the hub's answer is the result, whatever it is, its body is not needed.
+// FC-REQ-01 FC-REQ-04 FC-REQ-14 FC-SUB-13 FC-GEN-01: the hub's answer is the result, whatever it is, its body is not needed.
 func TestPublish(t *testing.T) {
 	for _, status := range []int{200, 201, 202, 206, 302, 400, 403, 409, 413, 500, 503} {
 		publishing(t, func(_ int, rw http.ResponseWriter, _ *http.Request) {
@@ -153,7 +153,7 @@ func TestS12_AWayThatWasLearntIsNotForEver(t *testing.T) {
 	}
 }
 
-// FC-REQ-08 FC-REQ-13: without an answer the caller learns whether the hub can have it.
+// FC-REQ-08 FC-REQ-13 FC-EVT-22: without an answer the caller learns whether the hub can have it.
 func TestS12_PublishWithoutAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

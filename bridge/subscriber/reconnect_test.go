@@ -331,6 +331,8 @@ func TestConfigThatCannotWork(t *testing.T) {
 		{Config{HubURL: "http://hub.example.test/" + canary, Topic: topic, Handler: handler}, "subscribe: the hub's address is not an https URL"},
 		{Config{HubURL: "https://u:p@hub.example.test/", Topic: topic, Handler: handler}, "subscribe: the hub's address is not an https URL"},
 		{Config{HubURL: "https://%zz" + canary, Topic: topic, Handler: handler}, "subscribe: the hub's address is not an https URL"},
+		{Config{Topic: topic, Handler: handler}, "subscribe: the hub's address is not an https URL"},
+		{Config{HubURL: "/fc", Topic: topic, Handler: handler}, "subscribe: the hub's address is not an https URL"},
 		{Config{HubURL: base, Handler: handler}, "subscribe: no topic"},
 		{Config{HubURL: base, Topic: topic}, "subscribe: no handler"},
 	} {

@@ -293,7 +293,7 @@ func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
 	script.Go(func() { w.onSocket(s.n, s) })
 	for {
 		time.Sleep(time.Duration(s.nap.Load()))
-		_, text, err := ws.ReadMessage()
+		kind, text, err := ws.ReadMessage()
 		if err != nil {
 			code := websocket.CloseAbnormalClosure
 			if closed, ok := err.(*websocket.CloseError); ok {
@@ -301,6 +301,9 @@ func (w *world) socket(rw http.ResponseWriter, r *http.Request) {
 			}
 			w.saw("socket %d ended: %d", s.n, code)
 			break
+		}
+		if kind != websocket.TextMessage {
+			w.Errorf("an answer that is no text: %q", text)
 		}
 		w.saw("answer %d: %s", s.n, text)
 	}
