@@ -57,20 +57,22 @@ const (
 
 // FC-REQ-01 FC-REQ-04 FC-REQ-14 FC-SUB-13 FC-GEN-01: the hub's answer is the result, whatever it is, its body is not needed.
 func TestPublish(t *testing.T) {
-	for _, status := range []int{200, 201, 202, 206, 302, 400, 403, 409, 413, 500, 503} {
-		publishing(t, func(_ int, rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Location", "https://elsewhere.test/")
-			rw.WriteHeader(status)
-			fmt.Fprint(rw, canary)
-		}, func(w *world, seen func() []string) {
-			got, err := w.client.Publish(w.Context(), patientOpen(t, "p1"))
-			if got != status || err != nil {
-				t.Errorf("got %d, %v, want %d", got, err, status)
-			}
-			if diff := cmp.Diff([]string{toHub + asJSON + "p1"}, seen()); diff != "" {
-				t.Error(diff)
-			}
-		})
+	for _, body := range []string{"", canary, `{"id":"another","status":409}`, `{"event":{"hub.event":"Patient-open","context.versionId":"v1"}}`} {
+		for _, status := range []int{200, 201, 202, 206, 302, 400, 403, 409, 413, 500, 503} {
+			publishing(t, func(_ int, rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Location", "https://elsewhere.test/")
+				rw.WriteHeader(status)
+				fmt.Fprint(rw, body)
+			}, func(w *world, seen func() []string) {
+				got, err := w.client.Publish(w.Context(), patientOpen(t, "p1"))
+				if got != status || err != nil {
+					t.Errorf("got %d, %v, want %d", got, err, status)
+				}
+				if diff := cmp.Diff([]string{toHub + asJSON + "p1"}, seen()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
 	}
 }
 
