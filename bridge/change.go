@@ -17,8 +17,8 @@ func (c *core) change(d *fhircast.Delivery) {
 		c.doubt()
 		return
 	}
-	if repeat := c.desk.note(e); repeat {
-		c.repeated(d, what)
+	if repeat, another := c.desk.note(e, what); repeat {
+		c.repeated(d, what, another)
 		return
 	}
 	switch {
@@ -36,10 +36,15 @@ func (c *core) change(d *fhircast.Delivery) {
 }
 
 // repeated: a repeat of the current event goes again to those that did not follow it; it also ends a SyncError about it
-// (FC-HGS-09). An old open that comes again is as doubtful as any old open.
-func (c *core) repeated(d *fhircast.Delivery, what named) {
+// (FC-HGS-09). An old open that comes again is as doubtful as any old open, and so is another event under an id that was
+// used before: it may be a repeat that got a new time, or news.
+func (c *core) repeated(d *fhircast.Delivery, what named, another bool) {
 	e := d.Event
 	c.emit(answer{d, 202})
+	if another {
+		c.doubt()
+		return
+	}
 	delete(c.complaints, e.ID)
 	if !c.desk.isCurrent(e) {
 		if e.Name.Verb() == fhircast.Open && !e.Name.Is(fhircast.HomeOpen) && c.desk.older(e, what) {

@@ -44,7 +44,17 @@ func (in deliver) apply(c *core) {
 		c.emit(signal{fhircast.UserHibernate})
 	case e.Name.Changes():
 		c.change(d)
-	case c.desk.note(e): // a repeat
+	default:
+		c.pass(d)
+	}
+}
+
+// pass is an event that apps get as it is and that changes no context.
+func (c *core) pass(d *fhircast.Delivery) {
+	e := d.Event
+	repeat, another := c.desk.note(e, named{})
+	switch {
+	case repeat && !another:
 		c.emit(answer{d, 202})
 		delete(c.complaints, e.ID)
 	case e.Name.Verb() == fhircast.Update:

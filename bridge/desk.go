@@ -26,8 +26,8 @@ type desk struct {
 	open     []opened          // what is open, the current one last; the newest 32
 	marks    map[string]anchor // newest open per key of an anchor
 	newest   fhircast.Time     // of all opens, closes and Home-opens
-	seen     map[pair]int      // the age of the desk when the event was taken, 0 = it was not
-	order    []pair            // of seen, oldest first
+	seen     map[pair]sight
+	order    []pair // of seen, oldest first
 }
 
 // opened is a context that is open, and what is shared in it.
@@ -89,9 +89,16 @@ type pair struct {
 	name fhircast.Name
 }
 
+// sight is what is remembered of an event.
+type sight struct {
+	age   int       // of the desk when the event was taken, 0 = it was not
+	at    time.Time // its timestamp
+	about string    // the "Type/id" that a change of the context named
+}
+
 // forget is the start of a subscription: nothing known, no order marks, nothing seen (S4).
 func (d *desk) forget() {
-	*d = desk{marks: make(map[string]anchor), seen: make(map[pair]int)}
+	*d = desk{marks: make(map[string]anchor), seen: make(map[pair]sight)}
 }
 
 // unknown forgets what is current and the order marks, but not what was seen.
@@ -100,23 +107,30 @@ func (d *desk) unknown() {
 	d.marks, d.newest = make(map[string]anchor), fhircast.Time{}
 }
 
-// note remembers an event and tells whether it was there before.
-func (d *desk) note(e *fhircast.Event) (repeat bool) {
-	p := pair{e.ID, e.Name.Canonical()}
-	if _, seen := d.seen[p]; seen {
-		return true
+// note remembers an event and tells whether it was there before: its id and name. About something else, or of another
+// time, it is another event all the same, for senders count from one again when they start anew; only what is current may
+// be told again with a new time.
+func (d *desk) note(e *fhircast.Event, what named) (repeat, another bool) {
+	p, s := pair{e.ID, e.Name.Canonical()}, sight{at: e.Timestamp.At, about: (&opened{what: what}).name()}
+	if was, seen := d.seen[p]; seen {
+		return true, was.about != s.about || !was.at.Equal(s.at) && !d.isCurrent(e)
 	}
 	if len(d.order) == seenEvents {
 		delete(d.seen, d.order[0])
 		d.order = d.order[1:]
 	}
-	d.seen[p] = 0
+	d.seen[p] = s
 	d.order = append(d.order, p)
-	return false
+	return false, false
 }
 
 // took marks an event as one that apps were told, or would have been.
-func (d *desk) took(e *fhircast.Event) { d.seen[pair{e.ID, e.Name.Canonical()}] = d.age }
+func (d *desk) took(e *fhircast.Event) {
+	p := pair{e.ID, e.Name.Canonical()}
+	s := d.seen[p]
+	s.age = d.age
+	d.seen[p] = s
+}
 
 // isHistory tells whether an event of that id was taken here and something else has become current since. A doubtful one
 // was never taken: the hub may have made it current by itself.
@@ -126,7 +140,7 @@ func (d *desk) isHistory(id string) bool {
 		if p.id != id {
 			continue
 		}
-		if taken := d.seen[p]; taken == 0 || taken == d.age {
+		if taken := d.seen[p].age; taken == 0 || taken == d.age {
 			return false
 		}
 		found = true

@@ -323,3 +323,36 @@ func TestS10_NoConfigurationMakesTheHubWaitLonger(t *testing.T) {
 		})
 	}
 }
+
+// FC-NOT-02: ids tell repeats only as far as senders make them unique. One that counts from one again when it starts anew
+// must not make us stay where the hub is not.
+func TestS4_AnotherEventUnderAnIdThatWasUsedIsADoubt(t *testing.T) {
+	for name, of := range map[string]struct {
+		e              *fhircast.Event
+		current, tells string
+	}{
+		"an open of somebody else":                       {ev("Patient-open", "1", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"under the id of the current":                    {ev("Patient-open", "3", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"at the same time":                               {ev("Patient-open", "3", 3, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"a patient who was there before, later":          {ev("Patient-open", "1", 9, "p1"), "p1", "Patient-open:p1/snapshot"},
+		"a repeat of what is over, with a new time":      {ev("Patient-open", "1", 9, "p1"), "p3", ""},
+		"a close":                                        {ev("Patient-close", "2", 9, "p3"), "", "clear:closed"},
+		"a repeat of the current, with a new time: none": {ev("Patient-open", "3", 9, "p3"), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.attach("viewer", "", &fakeApp{status: 200})
+				d.subscribe()
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				d.deliver(ev("Patient-close", "2", 2, "p1"))
+				d.deliver(ev("Patient-open", "3", 3, "p3"))
+				viewer.news()
+				if d.hub.set("", ""); of.current != "" {
+					d.hub.set("Patient-open", contextOf(of.current))
+				}
+				d.wantAnswer("the hub", d.deliver(of.e), 202)
+				d.wantNews("what the hub says", viewer, of.tells)
+			})
+		})
+	}
+}

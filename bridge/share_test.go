@@ -222,6 +222,18 @@ func TestAReplayedUpdateChangesNothing(t *testing.T) {
 	})
 }
 
+func TestAnUpdateUnderAnIdThatWasUsedIsNoRepeat(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.deliver(up("1", "r1", "v1", "v2", "o1"))
+		another := up("1", "r1", "v2", "v3", "o2")
+		another.Timestamp = fhircast.At(another.Timestamp.At.Add(time.Second))
+		d.wantAnswer("the other", d.deliver(another), 200)
+		if got := d.contextOfApp(creator); got != "v3: v3 o1 o2" {
+			t.Errorf("context %s", got)
+		}
+	})
+}
+
 // FC-CS-33: an update of an open context that is not current changes that one, and never what is current.
 func TestAnUpdateOfAnotherOpenContextNeverSwitches(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, viewer *fakeApp) {
