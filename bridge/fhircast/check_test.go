@@ -186,6 +186,19 @@ func TestAnyValueOfAnEntryIsRead(t *testing.T) {
 	}
 }
 
+// FC-EVT-14: a key in another case, as a ballot printed it, is taken; beside the right one nobody guesses which is meant.
+func TestKeysInAnotherCaseAreReadAndNeverGuessedAt(t *testing.T) {
+	const other = `{"key":"Report","resource":{"resourceType":"DiagnosticReport","id":"r2"}}`
+	e := event(t, "DiagnosticReport-open", `[`+patient+`,`+other+`]`)
+	item, ok := e.Anchor()
+	if r, read := item.Resource(); !ok || !read || r.ID != "r2" || !strings.Contains(string(e.Relay("here", "")), other) {
+		t.Errorf("read %v, %v", r, ok)
+	}
+	if item, ok := event(t, "DiagnosticReport-open", `[`+report+`,`+other+`]`).Anchor(); ok {
+		t.Errorf("took %s", item.Value)
+	}
+}
+
 // FC-EVT-11: the catalogue has no name that belongs to an owner.
 func TestStandardNamesAreNobodysOwn(t *testing.T) {
 	for _, n := range []Name{"Patient-open", "Observation-select", HomeOpen, SyncError, UserLogout, UserHibernate, Heartbeat, "user-logoff"} {

@@ -164,6 +164,7 @@ func TestDecodeRefusesTheMalformedExamples(t *testing.T) {
 	}
 }
 
+// FC-EVT-01: whatever of an event is not there or of another type, it is refused, under its id where it has one.
 func TestDecodeFaults(t *testing.T) {
 	const ok = `"timestamp":"2026-01-02T03:04:05Z","id":"e1","event":{"hub.topic":"T","hub.event":"Patient-open","context":[]}`
 	for _, c := range []struct {

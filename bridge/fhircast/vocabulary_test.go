@@ -182,6 +182,24 @@ func TestRelayReplacesTheTopicAndMarks(t *testing.T) {
 	}
 }
 
+// FC-GEN-08: what nobody knows is relayed as it came, however deep it lies and however its numbers are written.
+func TestUnknownMembersAreRelayedAsTheyCame(t *testing.T) {
+	const unknown = `"x-1":{"a":[1.50,1e3,-0],"b":{"c":{"d":"\u00e9\/"}}}`
+	const frame = `{` + unknown + `,"timestamp":"2026-01-02T03:04:05Z","id":"e1","event":{"hub.topic":"T",` + unknown + `,"hub.event":"Patient-open","context":[{"key":"patient",` +
+		unknown + `,"resource":{"resourceType":"Patient",` + unknown + `,"id":"p1","extension":[{"url":"u",` + unknown + `}]}},{` + unknown + `}]},"y":12345678901234567890.10}`
+	m, err := Decode([]byte(frame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := m.(*Event)
+	if item, ok := e.Anchor(); !ok || item.Key != "patient" || len(e.Context) != 2 {
+		t.Errorf("read %v", e)
+	}
+	if got, want := string(e.Relay("here", "")), strings.Replace(frame, `"T"`, `"here"`, 1); got != want {
+		t.Errorf("relayed\n%s, want\n%s", got, want)
+	}
+}
+
 func TestS13_DerivedOpenKeepsIDAndTimestampOfItsSource(t *testing.T) {
 	m, err := Decode([]byte(`{"timestamp":"2018-01-08T01:37:05.14","id":"e1","event":{"hub.topic":"T","hub.event":"DiagnosticReport-open","context":[` + report + `,` + patient + `,` + study + `]}}`))
 	if err != nil {
