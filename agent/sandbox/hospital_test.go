@@ -279,6 +279,54 @@ func TestACloseIsMadeOfItsOpen(t *testing.T) {
 	}
 }
 
+// FC-EVT-20, FC-PRF-01, FC-PRF-03, FC-PRF-04, FC-PRF-07, FC-PRF-08: in every notification each resource has what the profile
+// of its event asks for, and is about the patient who is there.
+func TestEveryNotificationHasWhatItsProfilesAskFor(t *testing.T) {
+	h := testHospital(t)
+	type object struct {
+		ResourceType, ID, Status string
+		Identifier, BasedOn      []map[string]any
+		Class                    struct{ Code string }
+		Subject                  struct{ Reference string }
+	}
+	seen := map[string]int{}
+	for _, kind := range []string{"Patient", "Encounter", "ImagingStudy", "DiagnosticReport"} {
+		for _, r := range h.kinds[kind] {
+			for _, verb := range []fhircast.Verb{fhircast.Open, fhircast.Close} {
+				e, err := newEvent("topic", r, verb)
+				if err != nil {
+					t.Fatal(err)
+				}
+				patient := ""
+				if item, ok := e.Item("patient"); ok {
+					p, _ := item.Resource()
+					patient = "Patient/" + p.ID
+				}
+				for _, item := range e.Context {
+					var o object
+					if err := json.Unmarshal(item.Value, &o); err != nil {
+						t.Fatal(err)
+					}
+					has := o.ID != "" && len(o.Identifier) > 0
+					switch o.ResourceType {
+					case "Encounter":
+						has = has && o.Class.Code != ""
+						fallthrough
+					case "ImagingStudy", "DiagnosticReport":
+						has = has && o.Status != "" && o.Subject.Reference == patient
+					}
+					if seen[o.ResourceType]++; !has {
+						t.Errorf("%s: %s in %v has not all of its profile", r.reference(), o.ResourceType, e.Name)
+					}
+				}
+			}
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("seen %v", seen)
+	}
+}
+
 // FC-PRF-12, FC-PRF-13
 func TestAReportNamesItsOrdersAndTheStudiesOfItsEvent(t *testing.T) {
 	h := testHospital(t)
