@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -12,8 +13,10 @@ type named struct {
 	by     map[string]identity
 }
 
+type clinicalKey struct{ key, resource string }
+
 // clinical are the keys that apps can be brought to, most specific first.
-var clinical = []struct{ key, resource string }{
+var clinical = []clinicalKey{
 	{"report", "DiagnosticReport"}, {"study", "ImagingStudy"}, {"encounter", "Encounter"}, {"patient", "Patient"},
 }
 
@@ -58,12 +61,20 @@ func (n named) compareKey(key string, m named) verdict {
 	return compare(a, b)
 }
 
-// is tells whether both are surely the same context: the same resource, and not of different patients; or nothing.
+// is tells whether both are surely the same context: the same resource, and not in another study, encounter or patient;
+// or nothing.
 func (n named) is(m named) bool {
 	if n.anchor == "" || m.anchor == "" {
 		return n.anchor == m.anchor
 	}
-	return n.anchor == m.anchor && n.compareKey(m.anchor, m) == same && n.compareKey("patient", m) != different
+	return n.anchor == m.anchor && n.compareKey(m.anchor, m) == same && !n.conflicts(m, func(string) bool { return true })
+}
+
+// conflicts tells whether both name something that is surely not the same, of the resources that count or the patient.
+func (n named) conflicts(m named, counts func(resource string) bool) bool {
+	return slices.ContainsFunc(clinical, func(c clinicalKey) bool {
+		return (counts(c.resource) || c.key == "patient") && n.compareKey(c.key, m) == different
+	})
 }
 
 // differs tells whether both are surely not the same context.
@@ -104,7 +115,8 @@ func (b belief) names(closed named) bool {
 }
 
 // agrees is the rule of DESIGN 1: for the most specific anchor that the app asks for and the context names, the belief is
-// that resource; where there is none, it is empty or of the same patient; where nothing is current, it is empty.
+// that resource, and nothing else that it asks for is another one; where there is none, it is empty or of the same patient;
+// where nothing is current, it is empty.
 func (b belief) agrees(current named, asks func(resource string) bool, asksAny bool) bool {
 	if !asksAny {
 		return true
@@ -119,7 +131,7 @@ func (b belief) agrees(current named, asks func(resource string) bool, asksAny b
 		return true
 	}
 	if key, ok := current.specific(asks); ok {
-		return b.what.compareKey(key, current) == same && b.what.compareKey("patient", current) != different
+		return b.what.compareKey(key, current) == same && !b.what.conflicts(current, asks)
 	}
 	return b.empty() || b.what.samePatient(current)
 }

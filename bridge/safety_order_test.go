@@ -331,12 +331,12 @@ func TestS4_AnotherEventUnderAnIdThatWasUsedIsADoubt(t *testing.T) {
 		e              *fhircast.Event
 		current, tells string
 	}{
-		"an open of somebody else":                       {ev("Patient-open", "1", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
-		"under the id of the current":                    {ev("Patient-open", "3", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
-		"at the same time":                               {ev("Patient-open", "3", 3, "p9"), "p9", "Patient-open:p9/snapshot"},
-		"a patient who was there before, later":          {ev("Patient-open", "1", 9, "p1"), "p1", "Patient-open:p1/snapshot"},
-		"a repeat of what is over, with a new time":      {ev("Patient-open", "1", 9, "p1"), "p3", ""},
-		"a close":                                        {ev("Patient-close", "2", 9, "p3"), "", "clear:closed"},
+		"an open of somebody else":                  {ev("Patient-open", "1", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"under the id of the current":               {ev("Patient-open", "3", 9, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"at the same time":                          {ev("Patient-open", "3", 3, "p9"), "p9", "Patient-open:p9/snapshot"},
+		"a patient who was there before, later":     {ev("Patient-open", "1", 9, "p1"), "p1", "Patient-open:p1/snapshot"},
+		"a repeat of what is over, with a new time": {ev("Patient-open", "1", 9, "p1"), "p3", ""},
+		"a close": {ev("Patient-close", "2", 9, "p3"), "", "clear:closed"},
 		"a repeat of the current, with a new time: none": {ev("Patient-open", "3", 9, "p3"), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -355,4 +355,33 @@ func TestS4_AnotherEventUnderAnIdThatWasUsedIsADoubt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The report that is current may have been opened anew, with another study, by an open that never came.
+func TestS4_AnotherStudyOfTheSameReportIsAnotherContext(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "ImagingStudy-open", &fakeApp{status: 200})
+		both := d.attach("both", "ImagingStudy-open DiagnosticReport-open", &fakeApp{status: 200})
+		reports := d.attach("reports", "DiagnosticReport-open", &fakeApp{status: 200})
+		d.subscribe()
+		for _, a := range []*fakeApp{viewer, both, reports} {
+			a.news()
+		}
+		d.deliver(ev("DiagnosticReport-open", "1", 1, "r1/s1/p1"))
+		told := func(what, study, report string) {
+			d.Helper()
+			d.wantNews(what, viewer, study)
+			d.wantNews(what, both, report)
+			d.wantPhase(protocol.PhaseInSync)
+		}
+		told("opened", "ImagingStudy-open:s1/derived", "DiagnosticReport-open:r1")
+		d.hub.set("DiagnosticReport-open", contextOf("r1/s2/p1"))
+		d.relay.Refused(d.n, &fhircast.FrameError{Name: "DiagnosticReport-open"})
+		told("a doubt", "ImagingStudy-open:s2/derived/snapshot", "DiagnosticReport-open:r1/snapshot")
+		d.hub.set("DiagnosticReport-open", contextOf("r1/s3/p1"))
+		d.relay.Lost(d.n, "reset")
+		d.confirm()
+		told("a reconnect", "ImagingStudy-open:s3/derived/snapshot", "DiagnosticReport-open:r1/snapshot")
+		d.wantNews("who asks for no study", reports, "DiagnosticReport-open:r1")
+	})
 }
