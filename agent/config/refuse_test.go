@@ -52,6 +52,11 @@ var refusals = []struct {
 	{"huge number", "[launch]\nport = 1e999\n", "FILE:2:8: is no number"},
 
 	{"slip in an event", "[hub]\nevents = [\"Patient-open\", \"Patient-opened\"]\n", "FILE:2:1: hub.events: entry 2 is no event name; want names such as \"Patient-open\""},
+	{"an asterisk for a verb", "[hub]\nevents = [\"Patient-*\"]\n", "FILE:2:1: hub.events: entry 1 is no event name; want names such as \"Patient-open\""},
+	{"an asterisk for a resource", "[hub]\nsend = [\"*-open\"]\n", "FILE:2:1: hub.send: entry 1 is no event name; want names such as \"Patient-open\""},
+	{"an asterisk for all", "[hub]\nevents = [\"*\"]\n", "FILE:2:1: hub.events: entry 1 is no event name; want names such as \"Patient-open\""},
+	{"an event of nobody", "[hub]\nevents = [\"thing_done\"]\n", "FILE:2:1: hub.events: entry 1 is no event name; want names such as \"Patient-open\""},
+	{"a dash in an event of its own", "[hub]\nevents = [\"org.example.thing_done\", \"org.example.thing-done\"]\n", "FILE:2:1: hub.events: entry 2 is no event name; want names such as \"Patient-open\""},
 	{"no events", "[hub]\nevents = []\n", "FILE:2:1: hub.events: want at least one event"},
 	{"scopes in one text", oneSite + "scopes = [\"openid fhirUser\"]\n", "FILE:5:1: site.scopes: entry 1 is no scope; want one word for each entry"},
 	{"answer later than the hub waits", "[local]\nanswer_within = \"901ms\"\n", "FILE:2:1: local.answer_within: want more than 0 and at most 900ms"},
@@ -106,6 +111,7 @@ var refusals = []struct {
 	{"not built: redirect to a scheme", oneSite + "redirect = \"io.github.castray://callback\"\n",
 		"FILE:5:1: site.redirect: a redirect to a scheme of our own is not in this version; use \"loopback\""},
 }
+// FC-EVT-09, FC-EVT-10: events with an asterisk, of nobody's domain, and with a dash in a domain are among what is refused.
 
 func TestRefusals(t *testing.T) {
 	for _, test := range refusals {
