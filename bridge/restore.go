@@ -53,6 +53,9 @@ func (c *core) askContent() {
 
 // lacks tells whether somebody takes part in a context of which we do not know what is shared in it.
 func (c *core) lacks(o *opened) bool {
+	if o.standing == settled {
+		return false
+	}
 	resource := o.resource()
 	update := fhircast.Name(resource + "-" + string(fhircast.Update))
 	if !update.In(c.session.Events) || update.In(c.missing) {
