@@ -111,8 +111,8 @@ var refusals = []struct {
 	{"not built: redirect to a scheme", oneSite + "redirect = \"io.github.castray://callback\"\n",
 		"FILE:5:1: site.redirect: a redirect to a scheme of our own is not in this version; use \"loopback\""},
 }
-// FC-EVT-09, FC-EVT-10: events with an asterisk, of nobody's domain, and with a dash in a domain are among what is refused.
 
+// FC-EVT-09, FC-EVT-10: events with an asterisk, of nobody's domain, and with a dash in a domain are among what is refused.
 func TestRefusals(t *testing.T) {
 	for _, test := range refusals {
 		t.Run(test.name, func(t *testing.T) {
