@@ -162,7 +162,8 @@ func (o *opened) took(e *fhircast.Event) bool {
 }
 
 // bringContent is S13 for what is shared: an app that takes part and was told of another version, or of none, gets the
-// whole as a snapshot. Where nothing is shared, the open has said it all.
+// whole as a snapshot, once it has answered the open: what it says to that is for the hub, too. Where nothing is shared, the
+// open has said it all.
 func (c *core) bringContent(o *opened) {
 	if o.standing != settled || o.content.over {
 		return
@@ -170,7 +171,7 @@ func (c *core) bringContent(o *opened) {
 	var e *fhircast.Event
 	var r *round
 	for _, a := range c.present() {
-		if !a.takesPart(o.resource()) || !a.expects().names(o.what) || a.share == (share{known: true, version: o.version}) {
+		if a.busy() || !a.takesPart(o.resource()) || !a.expects().names(o.what) || a.share == (share{known: true, version: o.version}) {
 			continue
 		}
 		if !a.share.known && !a.share.astray && len(o.content.entries) == 0 {

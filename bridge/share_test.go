@@ -262,6 +262,33 @@ func TestAnUpdateOfAnotherOpenContextNeverSwitches(t *testing.T) {
 	})
 }
 
+// FC-ACK-04, FC-ACK-07: what is shared comes after the app has answered the open, or its refusal would be that of a snapshot, of which
+// nobody hears.
+func TestTheHubHearsWhatAnAppSaysToAnOpenThatContentFollows(t *testing.T) {
+	for name, of := range map[string]struct {
+		after        time.Duration
+		answer, errs int
+	}{"in time": {100 * time.Millisecond, 409, 0}, "late": {2 * time.Second, 202, 1}} {
+		t.Run(name, func(t *testing.T) {
+			reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+				creator.mu.Lock()
+				creator.status, creator.after = 409, of.after
+				creator.mu.Unlock()
+				d.hub.share("DiagnosticReport-open", "r2/p2", "w1", "o1")
+				d.hub.delay = 50 * time.Millisecond
+				answer := d.deliver(openIn("w1", "open2", "r2/p2"))
+				time.Sleep(of.after + 10*time.Millisecond)
+				d.wantAnswer("the refusal", answer, of.answer)
+				d.wantNews("then", creator, "DiagnosticReport-open:r2 DiagnosticReport-open:r2/snapshot")
+				d.afterAll()
+				if n := len(d.hub.sent()); n != of.errs {
+					t.Errorf("%d SyncErrors, want %d", n, of.errs)
+				}
+			})
+		})
+	}
+}
+
 // RAD-148: a report that was suspended before we subscribed, or whose hub cannot be asked, comes back whole.
 func TestAReportThatIsResumedComesBackWithItsContent(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
