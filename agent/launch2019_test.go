@@ -55,6 +55,47 @@ func TestAScopeOfAnOlderVersionDecidesWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+// FC-DISC-10, FC-SCOPE-08: the hub is asked for those of the configured events that the sign-in granted to read; where it says
+// nothing of FHIRcast, for all of them, and the hub decides.
+func TestTheHubIsAskedForWhatTheSignInGranted(t *testing.T) {
+	for _, c := range []struct {
+		scope any
+		want  string
+	}{
+		{"openid fhircast/Patient-open.read fhircast/HOME-open.* fhircast/Patient-close.write fhircast/Encounter-open.read", "Patient-open,Home-open,SyncError,heartbeat"},
+		{"openid fhircast/*.read", "Patient-open,Patient-close,Home-open,SyncError,heartbeat"},
+		{"openid fhirUser", "Patient-open,Patient-close,Home-open,SyncError,heartbeat"},
+		{nil, "Patient-open,Patient-close,Home-open,SyncError,heartbeat"},
+	} {
+		h := newHospital(t)
+		h.write(h.file, append(h.config, "[hub]\nevents = [\"Patient-open\", \"Patient-close\", \"Home-open\"]\n"...))
+		h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"scope": c.scope}})
+		h.starts()
+		h.do("signin", `{}`)
+		h.phase(protocol.PhaseNoContext)
+		if asked := h.forms(hubtest.Subscribe)[0]["hub.events"]; asked != c.want {
+			t.Errorf("granted %v: asked for %q, want %q", c.scope, asked, c.want)
+		}
+		h.end()
+	}
+}
+
+// FC-DISC-02: without a hub or without a topic there is no session to join: that is said, and no hub is asked for anything.
+func TestWithoutAHubOrATopicNothingIsAsked(t *testing.T) {
+	for _, missing := range []string{"hub.url", "hub.topic"} {
+		h := newHospital(t)
+		h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{missing: nil}})
+		h.starts()
+		h.do("signin", `{}`)
+		h.until("no session", func(s protocol.Status) bool { return has(s, "no_fhircast_session") })
+		h.rest()
+		if asked := h.hub.Requests(""); len(asked) != 0 {
+			t.Errorf("without %s: %d requests to the hub", missing, len(asked))
+		}
+		h.end()
+	}
+}
+
 // FC-DISC-04: the sign-in asks for the scopes of the events that are configured, and for no others.
 func TestTheSignInAsksForTheScopesOfTheConfiguredEvents(t *testing.T) {
 	h := newHospital(t)
