@@ -66,8 +66,11 @@ func (c *core) missed(q *request) {
 // who asked.
 func (c *core) forgetEchoes() {
 	for _, q := range c.requests {
-		if !q.over && q.event.Name.Changes() && (q.out || q.err == nil || q.unknown()) {
+		switch open := !q.over && (q.out || q.err == nil || q.unknown()); {
+		case open && q.event.Name.Changes():
 			q.by.distrust()
+		case open && q.event.Name.Verb() == fhircast.Update:
+			q.by.share.astray = true
 		}
 		q.over = true
 	}

@@ -27,7 +27,7 @@ func (s standing) String() string { return [...]string{"unread", "settled", "beh
 type share struct {
 	known   bool
 	version string
-	astray  bool // it may show what the hub never took: it is told whatever it knows
+	astray  bool // it may show what the hub never took, or lack something: it is told whatever it knows
 }
 
 // takesPart tells whether an app shares what is in the contexts of that resource: it asked for their opens and their
@@ -85,12 +85,14 @@ func (c *core) hears(anchor, version string) {
 // relay takes an update or a select to the apps that want it.
 func (c *core) relay(d *fhircast.Delivery, o *opened) {
 	r := c.newRound(d, false)
+	changes := o != nil && o == c.desk.current() && d.Event.Name.Verb() == fhircast.Update
 	for _, a := range c.present() {
 		if !a.wants(d.Event.Name) || c.waits() {
+			a.share.astray = a.share.astray || changes
 			continue
 		}
 		c.tellEvent(a, d.Event, named{}, protocol.Mark{}, r)
-		if o != nil && o == c.desk.current() && a.share.known {
+		if changes && a.share.known {
 			a.share.version = o.version
 		}
 	}
@@ -125,7 +127,14 @@ func (o *opened) precedes(e *fhircast.Event) bool {
 	return e.PriorVersion == "" || e.PriorVersion == o.version
 }
 
+// fallBehind is a context that lacks something. Its version may be the same when that is mended, and apps are told all the
+// same.
 func (c *core) fallBehind(o *opened) {
+	if o == c.desk.current() {
+		for _, a := range c.apps {
+			a.share.astray = true
+		}
+	}
 	if o.standing != behind {
 		o.standing, o.since, o.content = behind, c.now, content{}
 		c.after(c.cfg.AnswerWithin, func() {}) // it looks worse from then on

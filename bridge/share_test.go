@@ -441,3 +441,23 @@ func TestWhoTakesNoPartIsNotToldOfContent(t *testing.T) {
 		d.wantNews("nothing", reader, "")
 	})
 }
+
+// What apps know is not told by versions alone: a hub may give none, or none with its updates.
+func TestS13_WhoLacksAnUpdateIsToldTheWholeWhateverItsVersionIs(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v1", "o1")
+		d.deliver(up("u1", "r1", "", "", "o1")) // kept back
+		d.wantNews("the whole", creator, "DiagnosticReport-open:r1/snapshot")
+		creator.wantContent(d, "v1 o1")
+	})
+	onDesk(t, func(d *deskTest) {
+		d.hub.set("DiagnosticReport-open", withContent(contextOf("r1/p1"), []string{"o1"}))
+		reader := d.attach("reader", "DiagnosticReport-open", &fakeApp{status: 200})
+		d.subscribe()
+		d.deliver(up("u1", "r1", "", "", "-o1")) // not asked for
+		reader.news()
+		d.relay.Subscribe(reader.id, fhircast.Names(strings.Fields(sharing)))
+		d.wantNews("then", reader, "DiagnosticReport-open:r1/snapshot")
+		reader.wantContent(d, "")
+	})
+}

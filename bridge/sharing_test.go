@@ -198,6 +198,23 @@ func TestS9_AnUpdateWithoutItsEchoIsReadFromTheHub(t *testing.T) {
 	}
 }
 
+// The hub may have refused it with nobody there to hear so.
+func TestS9_AfterAReconnectAnAppWhoseUpdateHadNotComeGetsWhatTheHubHas(t *testing.T) {
+	for name, answer := range map[string]int{"accepted": 202, "its answer lost": 0} {
+		t.Run(name, func(t *testing.T) {
+			reporting(t, func(d *deskTest, creator, viewer *fakeApp) {
+				d.hub.publish = func(*fhircast.Event) (int, error) { return answer, nil }
+				_ = d.shares(creator, "q1", "r1", "v1", "o9")
+				d.relay.Lost(d.n, "reset")
+				d.confirm()
+				d.wantNews("who asked", creator, "DiagnosticReport-open:r1/snapshot")
+				d.wantNews("the other", viewer, "")
+				creator.wantContent(d, "v1")
+			})
+		})
+	}
+}
+
 func TestS9_TheEchoOfAnUpdateBringsTheNewVersionToWhoAsked(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
 		if err := d.shares(creator, "q1", "r1", "", "o1"); err != nil {
