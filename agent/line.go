@@ -78,7 +78,7 @@ func (a *Agent) connect(s seat) {
 	l := &line{cancel: cancel, ended: make(chan struct{}), origin: origin{ask: a.cfg.Networks}, events: allowed(s.hub.Events, s.scopes)}
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
-		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: l.events, Name: name, Quirks: s.hub.Quirks,
+		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: l.events, Name: name, Channel: s.hub.Channel, Quirks: s.hub.Quirks,
 		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
 	})

@@ -200,6 +200,7 @@ func (b *builder) hub(s scope, at string) Hub {
 		Topic:     fhircast.Secret(s.text(at + "topic")),
 		TokenFile: s.file(at + "token_file"),
 		CAFile:    s.file(at + "ca_file"),
+		Channel:   s.text(at + "channel"),
 		Name:      s.text(at + "name"),
 		Events:    s.names(at + "events"),
 		Send:      s.names(at + "send"),
@@ -207,8 +208,8 @@ func (b *builder) hub(s scope, at string) Hub {
 		Test:      s.value(at + "test").(bool),
 	}
 	b.checkPreset(s, at, h)
-	if s.text(at+"channel") == "websocket" && h.Dialect().NoSocket {
-		b.warn(s.where(at+"quirks"), at+"quirks", "a hub of this version has no channel but the webhook, which is not in this version of Castray; no event will come")
+	if h.Channel == "websocket" && h.Dialect().NoSocket {
+		b.warn(s.where(at+"quirks"), at+"quirks", `a hub of this version has no channel but the webhook: set channel = "webhook" if it is on this host; no event will come otherwise`)
 	}
 	if h.URL != "" {
 		b.verify(s, at+"url", checkURL(h.URL, h.Test))

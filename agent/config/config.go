@@ -47,6 +47,7 @@ type Hub struct {
 	Topic     fhircast.Secret
 	TokenFile string // see Token
 	CAFile    string // "" is the system's authorities alone
+	Channel   string // "websocket", or "webhook" for a hub on this host
 	Name      string // with placeholders; see SubscriberName
 	Events    []fhircast.Name
 	Send      []fhircast.Name

@@ -196,9 +196,9 @@ func TestSampleLoads(t *testing.T) {
 	scopes := []string{"openid", "fhirUser", "offline_access"}
 	want := []Site{
 		{Name: "General Hospital", FHIRURL: "https://ehr.example.org/fhir", ClientID: "castray", Scopes: scopes, Redirect: "loopback:17321,17322",
-			Hub: Hub{Name: "Castray on {host}", Events: []fhircast.Name{"Patient-open", "Patient-close", "org.example.viewer"}, Send: send}},
+			Hub: Hub{Channel: "websocket", Name: "Castray on {host}", Events: []fhircast.Name{"Patient-open", "Patient-close", "org.example.viewer"}, Send: send}},
 		{Name: "other.example.org", FHIRURL: "https://other.example.org", ClientID: "castray-2", Scopes: scopes, Redirect: "loopback",
-			Hub: Hub{Name: "Castray on {host}", Send: send, Events: []fhircast.Name{
+			Hub: Hub{Channel: "websocket", Name: "Castray on {host}", Send: send, Events: []fhircast.Name{
 				"Patient-open", "Patient-close", "Encounter-open", "Encounter-close", "ImagingStudy-open", "ImagingStudy-close",
 				"DiagnosticReport-open", "DiagnosticReport-close", "Home-open", "UserLogout", "UserHibernate"}}},
 	}
@@ -292,7 +292,7 @@ events = ["Home-open"]
 `)
 	policy := save(t, "policy.toml", "[hub]\nsend = []\n")
 	hub := mustLoad(t, Sources{File: file, Paths: Paths{Policy: policy}}).Sites[0].Hub
-	want := Hub{URL: "https://hub.example.org", Topic: "fallback", Name: "of the site", Events: []fhircast.Name{"Home-open"}}
+	want := Hub{URL: "https://hub.example.org", Topic: "fallback", Channel: "websocket", Name: "of the site", Events: []fhircast.Name{"Home-open"}}
 	if diff := cmp.Diff(want, hub); diff != "" {
 		t.Errorf("[site.hub] before [hub], policy before both (-want +got):\n%s", diff)
 	}

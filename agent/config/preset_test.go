@@ -126,13 +126,21 @@ func TestEveryQuirkIsConfiguredAndDocumented(t *testing.T) {
 	}
 }
 
-// A version that knows callbacks only is said to be of no use yet.
-func TestAVersionWithoutASocketIsWarnedOf(t *testing.T) {
+// A version that knows callbacks only is of no use without them, and the warning says what to write.
+func TestAVersionWithoutASocketWantsTheWebhook(t *testing.T) {
 	for quirks, want := range map[string]int{`"version-2019"`: 1, `"version-stu1"`: 1, `"version-2020"`: 0, `"names-2019", "one-scope"`: 0} {
 		c, err := loadText(t, oneSite+"hub.quirks = ["+quirks+"]\n")
-		if err != nil || len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], "no channel but the webhook") {
+		if err != nil || len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], `set channel = "webhook"`) || c.Sites[0].Hub.Channel != "websocket" {
 			t.Errorf("%s: warnings %v, %v", quirks, c.Warnings, err)
 		}
+		c, err = loadText(t, oneSite+"hub.quirks = ["+quirks+"]\n[hub]\nchannel = \"webhook\"\n")
+		if err != nil || len(c.Warnings) != 0 || c.Sites[0].Hub.Channel != "webhook" {
+			t.Errorf("%s: warnings %v, %v", quirks, c.Warnings, err)
+		}
+	}
+	c, err := loadText(t, "[hub]\nurl = \"https://localhost/hub\"\ntopic = \"T\"\nchannel = \"webhook\"\n")
+	if err != nil || c.Hub.Channel != "webhook" {
+		t.Errorf("a hub without sign-in: %q, %v", c.Hub.Channel, err)
 	}
 }
 

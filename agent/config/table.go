@@ -46,9 +46,9 @@ var tables = []table{
 				help: "PEM file of authorities to trust for the hub, besides the system's."},
 			{name: "name", kind: text, def: "Castray on {host}", sources: anywhere, check: checkName,
 				help: "Who we are to the hub (`subscriber.name`). `{host}`, `{user}` and `{run}`, which is another word in every run of Castray, are filled in."},
-			// For "webhook": a Channel in Hub, and the subscriber's part (FHIRcast STU2, 2.4.2).
-			{name: "channel", kind: text, def: "websocket", words: []string{"websocket", "webhook"}, sources: anywhere, state: refused,
-				help: "How the hub reaches us. `webhook` is for a hub on this host that offers nothing else."},
+			{name: "channel", kind: text, def: "websocket", words: []string{"websocket", "webhook"}, sources: anywhere,
+				help: "How the hub reaches us. `webhook` is for a hub on this host that offers nothing else: it calls a port of 127.0.0.1 that is " +
+					"another each time, and has to sign its events with SHA-256."},
 			{name: "preset", kind: text, words: presetNames(), sources: anywhere,
 				help: "A named set of values for those other keys of this table that nobody has set; see [presets](#presets)."},
 			{name: "events", kind: list, sources: anywhere, check: checkAsked,
