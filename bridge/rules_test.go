@@ -237,6 +237,43 @@ func TestAnOpenReplacesWhatWasKnownOfItsResource(t *testing.T) {
 	})
 }
 
+// FC-CNF-11: while a renewal moves to another socket a hub may tell an event on both. It is relayed once, whether the hub can
+// be asked or not.
+func TestAnEventOnBothSocketsOfAMoveIsRelayedOnce(t *testing.T) {
+	for _, offered := range []bool{true, false} {
+		onDesk(t, func(d *deskTest) {
+			viewer := d.attach("viewer", "", &fakeApp{status: 200})
+			d.hub.offered = offered
+			d.subscribe()
+			time.Sleep(3 * time.Second)
+			d.deliver(ev("Patient-open", "1", 1, "p1"))
+			viewer.news()
+			d.deliver(ev("Patient-open", "2", 2, "p2"))
+			d.hub.set("Patient-open", contextOf("p2"))
+			d.confirm()
+			d.deliver(ev("Patient-open", "2", 2, "p2"))
+			time.Sleep(3 * time.Second)
+			d.wantNews("once", viewer, "Patient-open:p2")
+			d.wantPhase(protocol.PhaseInSync)
+		})
+	}
+}
+
+// FC-EVT-07: neither how an app spells what it wants, nor how the hub spells what happens, decides who is told.
+func TestEventsAreRoutedInWhateverCase(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "PATIENT-open patient-Close", &fakeApp{status: 200})
+		d.subscribe()
+		viewer.news()
+		for i, name := range []fhircast.Name{"patient-open", "Patient-Open", "PATIENT-OPEN"} {
+			d.wantAnswer(string(name), d.deliver(ev(name, string(name), i, "p"+string(rune('1'+i)))), 200)
+		}
+		d.wantAnswer("close", d.deliver(ev("patient-CLOSE", "c", 9, "p3")), 200)
+		d.wantNews("all of them", viewer, "Patient-open:p1 Patient-open:p2 Patient-open:p3 Patient-close:p3")
+		d.wantPhase(protocol.PhaseNoContext)
+	})
+}
+
 // FC-TAB-01, FC-TAB-03, FC-TAB-04, FC-TAB-02: opens without closes are normal, a tab switch is an open of what is open,
 // and no close is made up, neither for the hub nor for the apps.
 func TestTabsAreOpenedWithoutClosesAndSwitchedByOpens(t *testing.T) {
