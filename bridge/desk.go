@@ -36,6 +36,7 @@ type opened struct {
 	what     named
 	version  string // context.versionId, the newest of it that we have heard of
 	content  content
+	moved    bool // content is more than the event says, whatever the versions are
 	standing standing
 	since    time.Time // of standing, where it is a bad one
 }
@@ -62,7 +63,7 @@ func (d *desk) current() *opened {
 func (d *desk) whole(id string) *fhircast.Event {
 	o := d.current()
 	_, has := d.event.Item(contentKey)
-	if o.standing != settled || o.content.over || has && d.event.Version == o.version || !has && len(o.content.entries) == 0 {
+	if o.standing != settled || o.content.over || has && d.event.Version == o.version && !o.moved || !has && len(o.content.entries) == 0 {
 		return d.event
 	}
 	if e := o.content.with(d.event, id, o.version); e != nil {
@@ -186,7 +187,7 @@ func (d *desk) opens(e *fhircast.Event, what named, snapshot bool) {
 	o := opened{event: e, what: what, version: e.Version}
 	if was := d.closes(what); was != nil {
 		o.content, o.standing, o.since = was.content, was.standing, was.since
-		if o.standing == settled {
+		if o.standing == settled && e.Version != "" {
 			o.standing = unread
 		}
 	}

@@ -81,7 +81,7 @@ func (c *core) lateComer() {
 	}
 }
 
-// makeDo is for a hub that cannot be asked: what it sent is all that there is. What is missing stays missing, and is seen.
+// makeDo is for a hub that cannot be asked, or that gives no versions: what it sent is all that there is. What is missing stays missing, and is seen.
 func (o *opened) makeDo() {
 	if o.standing == unread {
 		o.standing = settled
@@ -156,7 +156,7 @@ func (o *opened) took(e *fhircast.Event) bool {
 	if err != nil {
 		return false
 	}
-	o.version, o.standing, o.content = e.Version, settled, content{}
+	o.version, o.standing, o.content, o.moved = e.Version, settled, content{}, o.event != e
 	o.content.take(entries)
 	return true
 }
@@ -197,7 +197,11 @@ func (c *core) shareOf(e *fhircast.Event) share {
 	if _, whole := e.Item(contentKey); whole {
 		return share{known: true, version: e.Version}
 	}
-	if o := c.desk.current(); o != nil && o.standing == settled && len(o.content.entries) == 0 && !o.content.over && o.event.Name.Is(e.Name) {
+	o := c.desk.current()
+	if o == nil || len(o.content.entries) > 0 || o.content.over || !o.event.Name.Is(e.Name) {
+		return share{}
+	}
+	if o.standing == settled || o.standing == unread && o.version == "" {
 		return share{known: true, version: o.version}
 	}
 	return share{}

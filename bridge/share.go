@@ -54,7 +54,7 @@ func (c *core) update(d *fhircast.Delivery) {
 	o := c.desk.find(anchor)
 	switch {
 	case o == nil: // not open, as far as we know
-	case e.Version != "" && e.Version == o.version: // the same update again, whatever its id (FC-CS-35)
+	case o.has(e): // the same update again, whatever its id (FC-CS-35)
 		c.emit(answer{d, 202})
 		return
 	case o.standing == behind || !o.precedes(e):
@@ -66,7 +66,9 @@ func (c *core) update(d *fhircast.Delivery) {
 			return
 		}
 	default:
-		o.version = e.Version
+		if o.version, o.moved = e.Version, true; o.version == "" {
+			o.makeDo()
+		}
 		if over := o.content.over; o.content.take(change.Entries) != over {
 			o.since = c.now
 		}
@@ -114,6 +116,12 @@ func (c *core) unreadUpdate(resource string) (status int) {
 		return 202
 	}
 	return 400
+}
+
+// has tells whether an update made the version that we have. One that says that it builds on its own version is of a hub
+// whose versions stand still, and so may one be that does not say on which.
+func (o *opened) has(e *fhircast.Event) bool {
+	return e.Version != "" && e.Version == o.version && e.PriorVersion != "" && e.PriorVersion != e.Version
 }
 
 // precedes tells whether an update builds on what we have, as far as the versions tell.

@@ -461,3 +461,44 @@ func TestS13_WhoLacksAnUpdateIsToldTheWholeWhateverItsVersionIs(t *testing.T) {
 		reader.wantContent(d, "")
 	})
 }
+
+func TestS13_WhoComesLaterGetsWhatIsSharedAtAHubWithoutVersions(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.subscribe()
+		creator.news()
+		asked := d.hub.questions()
+		d.deliver(openIn("", "open", "r1/p1"))
+		d.deliver(up("u1", "r1", "", "", "o1"))
+		d.attach("late", sharing, &fakeApp{status: 200}).wantContent(d, " o1")
+		d.deliver(openIn("", "other", "r2/p2"))
+		d.wantNews("who was there", creator, "DiagnosticReport-open:r1 DiagnosticReport-update:r1 DiagnosticReport-open:r2")
+		d.deliver(openIn("", "again", "r1/p1"))
+		creator.wantContent(d, " o1")
+		if d.hub.questions() != asked {
+			t.Error("the hub was asked")
+		}
+	})
+	onDesk(t, func(d *deskTest) {
+		d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.set("DiagnosticReport-open", withContent(contextOf("r1/p1"), []string{"o0"}))
+		d.subscribe()
+		d.deliver(up("u1", "r1", "", "", "o1"))
+		d.attach("late", sharing, &fakeApp{status: 200}).wantContent(d, " o0 o1")
+	})
+}
+
+func TestAnUpdateAtAHubWhoseVersionsStandStillIsNoRepeat(t *testing.T) {
+	for name, prior := range map[string]string{"it says so": "v1", "it does not say on what it builds": ""} {
+		t.Run(name, func(t *testing.T) {
+			reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+				d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v1", "o0")
+				d.deliver(openIn("v1", "again", "r1/s1/p1"))
+				creator.news()
+				d.deliver(up("u1", "r1", prior, "v1", "o1"))
+				d.wantNews("relayed", creator, "DiagnosticReport-update:r1")
+				d.attach("late", sharing, &fakeApp{status: 200}).wantContent(d, "v1 o0 o1")
+			})
+		})
+	}
+}
