@@ -253,7 +253,7 @@ func TestASignedHandshakeThatFails(t *testing.T) {
 		words string
 		tries []string
 	}{
-		{"refused", func(rw http.ResponseWriter) { http.Error(rw, canary, 403) }, 0, "connect: the hub answered 403", []string{"0s subscribe", "32.5s subscribe"}},
+		{"refused", func(rw http.ResponseWriter) { http.Error(rw, canary, http.StatusForbidden) }, 0, "connect: the hub answered 403", []string{"0s subscribe", "32.5s subscribe"}},
 		{"told to wait", func(rw http.ResponseWriter) { rw.Header().Set("Retry-After", "40"); rw.WriteHeader(503) }, 0, "connect: the hub answered 503", []string{"0s subscribe", "44s subscribe"}},
 		{"sent elsewhere", func(rw http.ResponseWriter) {
 			rw.Header().Set("Location", "https://elsewhere.example.test/")

@@ -91,8 +91,6 @@ func (w *world) behind(via string, all bool, answer func(r *http.Request) string
 	return p
 }
 
-func opens(*http.Request) string { return "HTTP/1.1 200 OK" }
-
 // FM-31: everything goes by the proxy, which learns the hub's name and port and nothing else of ours, no byte of a token.
 func TestThroughAProxy(t *testing.T) {
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -58,7 +58,6 @@ func (n *notice) write() []byte {
 }
 
 func (n *notice) confirms() bool { return n.event == nil && n.top.text("hub.mode") == "subscribe" }
-func (n *notice) denies() bool   { return n.event == nil && n.top.text("hub.mode") == "denied" }
 
 // name is the event's, "" for what is no event.
 func (n *notice) name() string { return n.event.text("hub.event") }
