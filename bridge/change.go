@@ -114,6 +114,7 @@ func (c *core) confirms(d *fhircast.Delivery, what named) {
 	c.beat(true)
 	c.desk.dates(d.Event)
 	c.accepted(d.Event)
+	c.restoring = restoring{} // of the same context as it was read
 	c.desk.opens(d.Event, what, false)
 	r := c.newRound(d, true)
 	for _, a := range c.present() {

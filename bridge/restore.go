@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -39,6 +40,10 @@ func (c *core) restore(o *opened) {
 	if c.offered == offersNot {
 		o.makeDo()
 		return
+	}
+	if o.standing == unread && c.restoring.failed == 0 {
+		o.since = c.now
+		c.after(c.cfg.AnswerWithin, func() {}) // it looks worse from then on
 	}
 	c.restoring.tries = 0
 	c.askContent()
@@ -126,15 +131,14 @@ func (c *core) isAbout(e *fhircast.Event) bool {
 
 // outrun tells whether an update arrived after the question was asked, and the answer is not the state that it made.
 func (c *core) outrun(e *fhircast.Event, what named) bool {
-	version, heard := c.heard[(&opened{what: what}).name()]
-	return heard && (version == "" || version != e.Version)
+	o := &opened{what: what}
+	_, unreadable := c.heard[strings.ToLower(o.resource())]
+	version, heard := c.heard[o.name()]
+	return unreadable || heard && (version == "" || version != e.Version)
 }
 
 func (c *core) restoreLater() {
 	n := c.restoring.failed
-	if o := c.desk.current(); n == 0 && o.standing == unread {
-		o.since = c.now
-	}
 	c.restoring = restoring{waiting: true, failed: n + 1}
 	limit := min(60*time.Second, 5*time.Second<<min(n, 10))
 	gen, age := c.gen, c.desk.age
@@ -222,7 +226,8 @@ func (c *core) contentProblem() (since time.Time, bad bool) {
 	if !c.lacks(o) {
 		return time.Time{}, false
 	}
-	return o.since, o.standing == behind && c.now.Sub(o.since) >= c.cfg.AnswerWithin || c.restoring.failed > 0
+	late := c.now.Sub(o.since) >= c.cfg.AnswerWithin
+	return o.since, late && (o.standing == behind || c.restoring.out) || c.restoring.failed > 0
 }
 
 func (c *core) snapshotID() string {

@@ -77,7 +77,8 @@ func (c *core) update(d *fhircast.Delivery) {
 	c.relay(d, o)
 }
 
-// hears remembers an update that comes while a question is out: its answer may be older.
+// hears remembers an update that comes while a question is out: its answer may be older. One that cannot be read may be about
+// anything of its resource.
 func (c *core) hears(anchor, version string) {
 	if c.reading.active || c.restoring.out {
 		c.heard[anchor] = version
@@ -108,10 +109,10 @@ func (c *core) unreadUpdate(resource string) (status int) {
 	for i := range c.desk.open {
 		if o := &c.desk.open[i]; strings.EqualFold(o.resource(), resource) {
 			c.fallBehind(o)
-			c.hears(o.name(), "")
 			open = true
 		}
 	}
+	c.hears(strings.ToLower(resource), "") // also where what it is about is only being read
 	if open && c.offered != offersNot {
 		return 202
 	}

@@ -419,6 +419,59 @@ func TestS4_AnUpdateOfAReportThatIsOnlyBeingReadBeatsTheAnswer(t *testing.T) {
 	})
 }
 
+func TestS4_AnUpdateThatCannotBeReadBeatsTheReadingThatWasUnderWay(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.delay = 100 * time.Millisecond
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v1")
+		d.subscribe() // asks, and is answered with v1
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v2", "o1")
+		d.relay.Refused(d.n, &fhircast.FrameError{Name: "diagnosticReport-update"})
+		time.Sleep(time.Second)
+		creator.wantContent(d, "v2 o1")
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
+func TestS1_WhatIsSharedAndNotReadInTimeIsSeen(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.hub.share("DiagnosticReport-open", "r2/p2", "w1", "o1")
+		d.hub.delay = time.Minute
+		d.deliver(openIn("w1", "open2", "r2/p2"))
+		time.Sleep(700 * time.Millisecond)
+		d.wantPhase(protocol.PhaseInSync)
+		time.Sleep(200 * time.Millisecond)
+		d.wantPhase(protocol.PhaseAttention)
+		p := d.relay.View().Problems
+		if got := d.problems(); got != "content_unknown" || time.Since(p[0].Since) != 900*time.Millisecond {
+			t.Errorf("problems %v", p)
+		}
+		time.Sleep(time.Minute)
+		creator.wantContent(d, "w1 o1")
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
+// The open that tells a new subscriber what the hub has just said comes while what is shared in it waits to be read again.
+func TestS2_WhatIsSharedIsReadAlsoWhereAnOpenConfirmsTheReading(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.set("DiagnosticReport-open", contextOf("r1/p1"))
+		d.subscribe()
+		d.hub.err = errors.New("x")
+		d.relay.Refused(d.n, &fhircast.FrameError{Name: "DiagnosticReport-update"})
+		d.phase()
+		d.deliver(openIn("v5", "open", "r1/p1"))
+		d.hub.share("DiagnosticReport-open", "r1/p1", "v5", "o5")
+		d.hub.mu.Lock()
+		d.hub.err = nil
+		d.hub.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		creator.wantContent(d, "v5 o5")
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
 func TestS8_WhatIsSharedWhileAppsAreClearedComesWhole(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		creator := d.attach("creator", sharing, &fakeApp{status: 200, clearsAfter: time.Second})
