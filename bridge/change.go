@@ -101,7 +101,9 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	c.echo(e)
 	c.accepted(e)
 	c.contextChanged()
-	clear(c.complaints)
+	if !initial || !c.joining() { // what tells us is told to nobody else, and mends nothing there
+		clear(c.complaints)
+	}
 	c.desk.opens(e, what, false)
 	if initial && c.offered == offersNot {
 		c.lateComer()

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"maps"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -11,7 +10,7 @@ import (
 // A complaint is a SyncError of somebody else that is open (S1).
 type complaint struct {
 	since time.Time
-	known bool // whether it was known what is current
+	known bool // whether it is about what was current: not where it names an event that was not followed, or none that came
 	about named
 }
 
@@ -33,13 +32,21 @@ func (c *core) syncError(e *fhircast.Event) {
 		if _, open := c.complaints[id]; !open && len(c.complaints) >= maxComplaints {
 			id = ""
 		}
-		c.complaints[id] = complaint{c.now, c.desk.known, c.desk.what}
+		c.complaints[id] = complaint{c.now, c.desk.known && c.desk.isNews(f.EventID), c.desk.what}
 	}
 }
 
-// moved drops the complaints about another context than the one that was read. Those that may be about it stay open.
+// moved drops the complaints about another context than the one that was read. One that may be about it stays open, and is
+// from now on.
 func (c *core) moved(to named) {
-	maps.DeleteFunc(c.complaints, func(_ string, about complaint) bool { return about.known && about.about.differs(to) })
+	for id, about := range c.complaints {
+		switch {
+		case !about.known:
+			c.complaints[id] = complaint{about.since, true, to}
+		case about.about.differs(to):
+			delete(c.complaints, id)
+		}
+	}
 }
 
 // complain tells the hub of an app that did not follow: at most once per app and event, and once per app in 10 s.

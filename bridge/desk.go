@@ -149,6 +149,11 @@ func (d *desk) isHistory(id string) bool {
 	return found
 }
 
+// isNews tells whether an event of that id was taken here, since what is current became so.
+func (d *desk) isNews(id string) bool {
+	return slices.ContainsFunc(d.order, func(p pair) bool { return p.id == id && d.seen[p].age != 0 && d.seen[p].age == d.age })
+}
+
 // isCurrent tells whether the event is the one that made current what is, or made nothing current.
 func (d *desk) isCurrent(e *fhircast.Event) bool {
 	return d.known && d.by != nil && d.by.ID == e.ID && d.by.Name.Is(e.Name)

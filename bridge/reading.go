@@ -120,13 +120,13 @@ func (c *core) adopt(e *fhircast.Event) {
 	c.reading = reading{}
 	how := manner{force: force}
 	stale := e != nil && c.outrun(e, what)
+	c.moved(what)
 	if c.desk.known && c.desk.what.is(what) {
 		if !first {
 			how.as = e // who is told again would take the id of an old event for a repeat
 		}
 	} else {
 		c.contextChanged()
-		c.moved(what)
 		if e == nil {
 			c.desk.nothing(nil)
 		} else {
@@ -162,6 +162,7 @@ func (c *core) notOffered() {
 				c.unknown()
 				return
 			}
+			c.moved(c.desk.what)
 			c.bringAll(manner{})
 		})
 		return

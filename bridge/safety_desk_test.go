@@ -74,6 +74,58 @@ func TestS1_SyncErrorAboutAnEventThatNeverHeldHereIsOpen(t *testing.T) {
 	})
 }
 
+// What a hub tells who joins, it tells nobody else: who did not follow is still elsewhere, unless the context is another.
+func TestS1_SyncErrorOutlivesAReconnectToTheSameContext(t *testing.T) {
+	for name, offered := range map[string]bool{"the hub can be asked": true, "it cannot": false} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				d.attach("viewer", "", &fakeApp{status: 200})
+				d.hub.offered = offered
+				d.hub.delay = 100 * time.Millisecond
+				d.subscribe()
+				time.Sleep(time.Minute)
+				again := func(want protocol.Phase, opens ...*fhircast.Event) {
+					d.Helper()
+					d.relay.Lost(d.n, "reset")
+					d.confirm()
+					for _, e := range opens {
+						d.deliver(e)
+					}
+					time.Sleep(time.Minute)
+					d.wantPhase(want)
+				}
+				study, patient := ev("ImagingStudy-open", "1", 1, "s1/p1"), ev("Patient-open", "2", 2, "p2")
+				d.hub.set("Patient-open", contextOf("p2"))
+				d.deliver(patient)
+				d.complain("x", "2", "Patient-open")
+				again(protocol.PhaseOutOfSync, study, patient)
+				d.hub.set("Patient-open", contextOf("p3"))
+				again(protocol.PhaseInSync, study, ev("Patient-open", "3", 3, "p3"))
+			})
+		})
+	}
+}
+
+// The clock of who opens is behind, so the open is a doubt. What somebody says of it comes before the hub's own word.
+func TestS1_SyncErrorAboutADoubtfulOpenOutlivesTheReadingThatFollowsIt(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		d.attach("viewer", "", &fakeApp{status: 200})
+		d.subscribe()
+		time.Sleep(time.Minute)
+		d.deliver(ev("Patient-open", "1", 5, "p1"))
+		d.hub.delay = 100 * time.Millisecond
+		d.hub.set("Patient-open", contextOf("p2"))
+		d.deliver(ev("Patient-open", "2", 2, "p2"))
+		d.complain("x", "2", "Patient-open")
+		time.Sleep(time.Second)
+		d.wantPhase(protocol.PhaseOutOfSync)
+		d.hub.set("Patient-open", contextOf("p3"))
+		d.deliver(ev("Patient-open", "3", 3, "p3")) // in doubt, too, and yet the next change
+		time.Sleep(time.Second)
+		d.wantPhase(protocol.PhaseInSync)
+	})
+}
+
 func TestS1_SyncErrorOutlivesWhatChangesNoContext(t *testing.T) {
 	for name, happens := range map[string]func(d *deskTest){
 		"a reconnect": func(d *deskTest) { d.relay.Lost(d.n, "reset"); d.confirm() },
