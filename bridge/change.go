@@ -76,7 +76,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	if initial && c.offered == offersNot && c.desk.event != nil && e.Timestamp.Before(c.desk.event.Timestamp) {
 		// One of the opens that tell what is open: the newest decides what is current, the older ones are no news.
 		c.emit(answer{d, 202})
-		c.desk.isOpen(opened{event: e, what: what, version: e.Version}, 0)
+		c.opensBefore(e, what)
 		return
 	}
 	if initial && c.desk.known && c.desk.snapshot && c.desk.what.is(what) {
@@ -109,6 +109,15 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		c.lateComer()
 	}
 	c.spread(d, what)
+}
+
+// opensBefore is an open of something that was open before we subscribed and is not current, unless it is of what is.
+func (c *core) opensBefore(e *fhircast.Event, what named) {
+	o := opened{event: e, what: what, version: e.Version}
+	if c.desk.find(o.name()) == nil {
+		c.desk.isOpen(o, 0)
+		c.lateComer()
+	}
 }
 
 // confirms is an open that tells a new subscriber what the hub has just said is current: it goes to those who are not there.

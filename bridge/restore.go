@@ -78,11 +78,13 @@ func (c *core) lacks(o *opened) bool {
 	return false
 }
 
-// lateComer is a context that was open before we subscribed, at a hub that cannot be asked: what was shared in it until
+// lateComer is who subscribes when contexts are open already, at a hub that cannot be asked: what was shared in them until
 // then is not known.
 func (c *core) lateComer() {
-	if o := c.desk.current(); o != nil && o.version != "" {
-		c.fallBehind(o)
+	for i := range c.desk.open {
+		if o := &c.desk.open[i]; o.version != "" {
+			c.fallBehind(o)
+		}
 	}
 }
 

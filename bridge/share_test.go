@@ -320,6 +320,34 @@ func TestAReportThatIsResumedComesBackWithItsContent(t *testing.T) {
 	})
 }
 
+// Two of the opens that tell a new subscriber what is open may be of one context.
+func TestInitialOpensAreOfContextsWhoseContentIsNotKnown(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.offered = false
+		initial := func(version, id, what string, second int) {
+			e := openIn(version, id, what)
+			e.Timestamp = fhircast.At(e.Timestamp.At.Add(time.Duration(second) * time.Second))
+			d.deliver(e)
+		}
+		d.subscribe()
+		initial("v3", "newest", "r1/p1", 5)
+		initial("v2", "older", "r1/p1", 2)
+		initial("w2", "other", "r2/p1", 1)
+		time.Sleep(3 * time.Second)
+		d.deliver(up("u", "r1", "v3", "v4", "o1"))
+		got, err := d.relay.Context(creator.id)
+		if err != nil || got.Version != "v4" || len(got.Open) != 2 {
+			t.Errorf("version %s, %d open, %v", got.Version, len(got.Open), err)
+		}
+		initial("w2", "again", "r2/p1", 9)
+		time.Sleep(time.Second)
+		if got := d.problems(); got != "content_unknown" {
+			t.Errorf("problems %q", got)
+		}
+	})
+}
+
 // FC-CS-07: what was shared goes with the close.
 func TestACloseDropsWhatWasShared(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
