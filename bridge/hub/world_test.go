@@ -119,6 +119,20 @@ func (w *world) do(method, path, token, kind, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
+// unlike wants two secrets to be long, and to have nothing in common but what chance has them have.
+func (w *world) unlike(a, b string) {
+	w.Helper()
+	same := 0
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			same++
+		}
+	}
+	if len(a) < 26 || len(b) < 26 || same > 13 {
+		w.Errorf("secrets %q and %q have %d characters in common", a, b, same)
+	}
+}
+
 const formType = "application/x-www-form-urlencoded"
 
 // form is a subscribe request, with some parameters set otherwise ("" leaves one out).
