@@ -15,26 +15,38 @@ import (
 	"github.com/castray/castray/bridge/hub/hubtest"
 )
 
-// FC-SUB-01 FC-SUB-02 FC-SUB-13 FC-UNS-02 FC-GEN-01: subscribe, renewal and unsubscribe are signed forms that are posted to
-// the hub's address, as it was given, byte by byte.
+// FC-SUB-01 FC-SUB-02 FC-SUB-13 FC-UNS-02 FC-GEN-01 FC-CONF-01: subscribe, renewal and unsubscribe are signed forms that are
+// posted to the hub's address, as it was given, byte by byte; what the hub says of itself is asked for below its path.
 func TestTheHubsAddressIsUsedAsItIs(t *testing.T) {
-	for _, path := range []string{"", "/", "/fc", "/fc/", "/fc//x", "/a%2Fb/%7Euser", "/fc?tenant=7&x=a%20b", "/FC/?q"} {
-		t.Run(path, func(t *testing.T) {
+	const wellKnown = "/.well-known/fhircast-configuration"
+	for _, tt := range []struct{ given, posted, asked string }{
+		{"", "/", wellKnown}, // an address without a path has this one
+		{"/", "/", wellKnown},
+		{"/fc", "/fc", "/fc" + wellKnown},
+		{"/fc/", "/fc/", "/fc" + wellKnown},
+		{"/fc//x", "/fc//x", "/fc//x" + wellKnown},
+		{"/a%2Fb/%7Euser", "/a%2Fb/%7Euser", "/a%2Fb/%7Euser" + wellKnown},
+		{"/fc?tenant=7&x=a%20b", "/fc?tenant=7&x=a%20b", "/fc" + wellKnown + "?tenant=7&x=a%20b"},
+		{"/FC/?q", "/FC/?q", "/FC" + wellKnown + "?q"},
+	} {
+		t.Run(tt.given, func(t *testing.T) {
 			var got []string
 			w := play(t, func(w *world) {
-				w.config.HubURL = hubtest.PipeURL + path
+				w.config.HubURL = hubtest.PipeURL + tt.given
 				w.onForm = func(r *http.Request, _ http.ResponseWriter) bool {
 					got = append(got, strings.Join([]string{r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.Header.Get("Authorization")}, " "))
 					return true
 				}
+				w.onWellKnown = func(rw http.ResponseWriter, r *http.Request) {
+					got = append(got, r.RequestURI)
+					http.NotFound(rw, r)
+				}
+				w.onContext = w.onWellKnown // the world knows its own address only
 				w.onSubscribe = func(_ int, _ url.Values, rw http.ResponseWriter) { w.accept(1, rw) }
 				w.onSocket = func(n int, s *socket) { s.confirm(100) }
 			}, func(w *world) { w.after(80 * time.Second) })
-			if path == "" {
-				path = "/" // an address without a path has this one
-			}
-			want := "POST " + path + " application/x-www-form-urlencoded Bearer " + token
-			if diff := cmp.Diff([]string{want, want, want}, got); diff != "" {
+			posted := "POST " + tt.posted + " application/x-www-form-urlencoded Bearer " + token
+			if diff := cmp.Diff([]string{tt.asked, posted, posted, posted}, got); diff != "" {
 				t.Error(diff)
 			}
 			w.wantSaw("0s subscribe", "0s socket 1", "1m5s subscribe", "1m20s unsubscribe", "1m20s socket 1 ended: 1000")
