@@ -221,6 +221,7 @@ func (v *aviary) rude(event func(id json.RawMessage) string) {
 	v.Error("the rude app was told nothing")
 }
 
+// FC-SEC-05: what passes through is a patient, and nothing that is kept, shown or said has a trace of one.
 func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	v := newAviary(t)
 	tool, _ := v.tool("")
