@@ -61,6 +61,11 @@ func (k *content) remove(name string) {
 	}
 }
 
+// is tells whether both are the same resources.
+func (k *content) is(other *content) bool {
+	return k.over == other.over && maps.EqualFunc(k.entries, other.entries, func(a, b shared) bool { return bytes.Equal(a.resource, b.resource) })
+}
+
 // take applies an update, or what was read, in the order of its entries, and tells whether it is more by now than we keep.
 func (k *content) take(entries []fhircast.Entry) (over bool) {
 	for _, e := range entries {

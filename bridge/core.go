@@ -65,6 +65,7 @@ type core struct {
 	missing   []fhircast.Name // asked for and not granted by the hub
 	grantedAt time.Time
 	desk      desk
+	left      opened // what was current when the last subscription ended, until what is shared is known again
 	reading   reading
 	restoring restoring
 	heard     map[string]string // updates since the question that is out: the newest version of each context

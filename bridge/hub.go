@@ -39,7 +39,7 @@ func (in join) apply(c *core) {
 	}
 	c.leave()
 	clear(c.complaints)
-	c.session = &s
+	c.session, c.left = &s, opened{}
 	for _, a := range slices.Clone(c.apps) {
 		if !c.mayDrive(a.App) {
 			c.remove(a, "not driven from a test hub")
@@ -59,13 +59,16 @@ type leave struct{}
 func (leave) apply(c *core) {
 	c.leave()
 	clear(c.complaints)
-	c.session, c.lostSince = nil, time.Time{}
+	c.session, c.left, c.lostSince = nil, opened{}, time.Time{}
 }
 
 func (c *core) leave() {
 	c.gen++
 	c.sub = 0
 	c.settle()
+	if o := c.desk.current(); o != nil {
+		c.left = *o
+	}
 	c.desk.forget()
 	c.reading, c.restoring = reading{}, restoring{}
 	for _, w := range slices.Clone(c.clearings) {

@@ -174,6 +174,7 @@ func (c *core) bringContent(o *opened) {
 	if o.standing != settled || o.content.over {
 		return
 	}
+	c.resumes(o)
 	var e *fhircast.Event
 	var r *round
 	for _, a := range c.present() {
@@ -194,6 +195,23 @@ func (c *core) bringContent(o *opened) {
 	}
 	if r != nil {
 		c.conclude(r, true)
+	}
+}
+
+// resumes is the first time after a reconnect that we know what is shared. A hub that started anew may have made a version of
+// the same name of something else; one that gives no content here has kept what it had.
+func (c *core) resumes(o *opened) {
+	was := c.left
+	c.left = opened{}
+	if was.event == nil || was.standing != settled || was.version != o.version || !was.what.is(o.what) || was.content.is(&o.content) {
+		return
+	}
+	if _, has := o.event.Item(contentKey); !has && !o.moved {
+		o.content = was.content
+		return
+	}
+	for _, a := range c.apps {
+		a.share.astray = true
 	}
 }
 

@@ -395,6 +395,30 @@ func TestS2_AfterAReconnectWhatIsSharedIsToldOnlyIfItChanged(t *testing.T) {
 	})
 }
 
+// A hub that started anew may count its versions from one again.
+func TestS2_AfterAReconnectOtherContentOfTheSameVersionIsTold(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.deliver(up("u1", "r1", "v1", "v2", "o1"))
+		creator.news()
+		d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v2", "o2")
+		d.relay.Lost(d.n, "reset")
+		d.confirm()
+		d.wantNews("the whole", creator, "DiagnosticReport-open:r1/snapshot")
+		creator.wantContent(d, "v2 o2")
+	})
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) { // and one that gives no content here
+		d.hub.set("DiagnosticReport-open", contextOf("r1/s1/p1"))
+		d.relay.Lost(d.n, "reset")
+		d.confirm()
+		d.deliver(up("u1", "r1", "", "", "o1"))
+		creator.news()
+		d.relay.Lost(d.n, "reset")
+		d.confirm()
+		d.wantNews("has it still", creator, "")
+		d.attach("late", sharing, &fakeApp{status: 200}).wantContent(d, " o1")
+	})
+}
+
 // FC-CS-30, FC-CS-31, FC-CAT-10: a select is relayed for what is current and for nothing else.
 func TestASelectIsRelayedForTheCurrentContextOnly(t *testing.T) {
 	selects := func(id, anchor string) *fhircast.Event {
