@@ -54,6 +54,23 @@ func (c *core) doubt() {
 	c.startReading(false)
 }
 
+// secondThoughts is how far a hub's answers may be behind its events.
+const secondThoughts = time.Second
+
+// contradicted is a hub that opens one thing and, asked what is shared in it, names another. We may lack an event; or its
+// answers are behind its events, and followed at once they would take the apps back to what was before. It is asked again
+// after a moment, and believed then.
+func (c *core) contradicted() {
+	c.reading = reading{active: true, number: -1, waiting: true, since: c.now}
+	c.after(c.cfg.AnswerWithin, func() {}) // it looks worse from then on
+	gen, asked := c.gen, c.now
+	c.after(secondThoughts, func() {
+		if c.gen == gen && c.reading.waiting && c.reading.since.Equal(asked) {
+			c.ask()
+		}
+	})
+}
+
 func (c *core) ask() {
 	c.seq++
 	c.reading.number, c.reading.beaten, c.reading.again, c.reading.waiting = c.seq, false, false, false

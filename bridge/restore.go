@@ -108,7 +108,7 @@ func (c *core) restored(in read) {
 		c.restoreLater()
 	case !c.isAbout(in.event):
 		c.restoring = restoring{}
-		c.doubt() // it names something else: what is current is in question
+		c.contradicted()
 	case c.outrun(in.event, c.desk.what):
 		if c.restoring.tries++; c.restoring.tries < readTries {
 			c.askContent()

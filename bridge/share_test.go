@@ -204,6 +204,30 @@ func TestS4_AnUpdateBeatsTheReadingThatWasUnderWay(t *testing.T) {
 	})
 }
 
+func TestS4_AHubWhoseAnswersAreBehindItsEventsTakesNoAppBack(t *testing.T) {
+	for name, of := range map[string]struct{ current, told string }{
+		"behind":          {"r2/p2", ""},
+		"an event lacked": {"r1/s1/p1", "DiagnosticReport-open:r1/snapshot"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reporting(t, func(d *deskTest, creator, viewer *fakeApp) {
+				d.deliver(openIn("w1", "other", "r2/p2")) // and the hub still says r1
+				d.wantNews("at once", creator, "DiagnosticReport-open:r2")
+				d.wantNews("at once", viewer, "Patient-open:p2/derived")
+				if got, _ := d.relay.Context(creator.id); got != nil {
+					t.Error("it is said to be known")
+				}
+				time.Sleep(900 * time.Millisecond)
+				d.wantPhase(protocol.PhaseAttention)
+				d.hub.share("DiagnosticReport-open", of.current, "w1")
+				time.Sleep(200 * time.Millisecond)
+				d.wantNews("then", creator, of.told)
+				d.wantPhase(protocol.PhaseInSync)
+			})
+		})
+	}
+}
+
 // FC-CS-35
 func TestAReplayedUpdateChangesNothing(t *testing.T) {
 	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
