@@ -631,3 +631,32 @@ func TestAnUpdateAtAHubWhoseVersionsStandStillIsNoRepeat(t *testing.T) {
 		})
 	}
 }
+
+// An update is kept back only where the whole comes instead.
+func TestAnUpdateThatSkipsAVersionIsRelayedWhereNothingMendsIt(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) { // not current, so not read
+		d.hub.share("DiagnosticReport-open", "r2/p2", "w1")
+		d.deliver(openIn("w1", "other", "r2/p2"))
+		creator.news()
+		d.wantAnswer("of another", d.deliver(up("u9", "r1", "v8", "v9", "o9")), 200)
+		d.wantNews("of another", creator, "DiagnosticReport-update:r1")
+	})
+	onDesk(t, func(d *deskTest) { // the hub cannot be asked
+		creator := d.attach("creator", sharing, &fakeApp{status: 200})
+		d.hub.offered = false
+		d.subscribe()
+		time.Sleep(3 * time.Second)
+		d.deliver(openIn("v1", "open", "r1/p1"))
+		creator.news()
+		d.wantAnswer("nobody to ask", d.deliver(up("u9", "r1", "v8", "v9", "o9")), 200)
+		d.wantNews("nobody to ask", creator, "DiagnosticReport-update:r1")
+		time.Sleep(time.Second)
+		d.wantPhase(protocol.PhaseAttention)
+	})
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) { // and who asks for no open is not told the whole
+		d.relay.Subscribe(creator.id, fhircast.Names([]string{"Patient-open", "DiagnosticReport-update"}))
+		creator.news()
+		d.wantAnswer("no part in it", d.deliver(up("u9", "r1", "v8", "v9", "o9")), 200)
+		d.wantNews("no part in it", creator, "DiagnosticReport-update:r1")
+	})
+}
