@@ -45,10 +45,6 @@ func (a *soakApp) run(ctx context.Context) {
 		_ = client.Run(life, a.options)
 		again()
 		a.lost(nil) // after an end of its own the library says nothing
-		select {
-		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond): // no app is back in no time
-		}
 	}
 }
 
