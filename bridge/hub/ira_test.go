@@ -440,7 +440,7 @@ func TestIRANotifyError(t *testing.T) {
 }
 
 func TestIRATakesAnyValidEvent(t *testing.T) {
-	// FC-CAT-16 FC-EVT-15 FC-EVT-17
+	// FC-CAT-16 FC-EVT-10 FC-EVT-15 FC-EVT-17
 	synctest.Test(t, func(t *testing.T) {
 		w := newIRA(t)
 		p := w.join("all", "hub.events", "Observation-open,Observation-update,Observation-select,Observation-close,org.example.thing,Patient-*")
@@ -450,7 +450,7 @@ func TestIRATakesAnyValidEvent(t *testing.T) {
 			name, context string
 			status        int
 		}{
-			{"Observation-open", open, 202}, {"Observation-open", patient("a"), 400}, {"org.example.thing", "[]", 202}, {"Patient-*", "[]", 400},
+			{"Observation-open", open, 202}, {"Observation-open", patient("a"), 400}, {"org.example.thing", "[]", 202}, {"ORG.example.Thing", "[]", 202}, {"Patient-*", "[]", 400}, {"org.example.*", "[]", 400},
 		} {
 			if status := w.posted(fmt.Sprint(i), row.name, "", row.context); status != row.status {
 				t.Errorf("%s: %d", row.name, status)

@@ -295,7 +295,7 @@ func TestTheCurrentContextHasWhatWasShared(t *testing.T) {
 }
 
 func TestContentGoesWithTheCloseAndStaysUntilThen(t *testing.T) {
-	// FC-CS-07 FC-EVT-12
+	// FC-CS-07 FC-EVT-12 FC-EVT-24 FC-GEN-04: FHIR has no empty array, so nothing shared is no list of entries.
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hub.Config{})
 		p := w.join("all", "hub.events", sharingEvents)
