@@ -78,6 +78,7 @@ func TestOnlySelectionsOfVersion3AreSent(t *testing.T) {
 }
 
 // FC-CAT-01, FC-CAT-02, FC-CAT-03, FC-CAT-04, FC-CAT-05, FC-CAT-06, FC-CAT-07, FC-CAT-08, FC-CAT-11, FC-CAT-12, FC-CAT-13, FC-CAT-14, FC-CAT-16
+// FC-EVT-20: what of the profiles an event alone can tell.
 func TestEventsOfTheCatalogue(t *testing.T) {
 	const (
 		encounter = `{"key":"encounter","resource":{"resourceType":"Encounter","id":"e1","subject":{"reference":"Patient/p1"}}}`
