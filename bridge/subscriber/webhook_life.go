@@ -57,7 +57,7 @@ func (c *callback) write() {
 	for {
 		err := c.look(sameOrigin(&http.Client{Transport: transport}), &kept)
 		if missed := c.life.missed(); err == nil && missed > 0 {
-			err = fmt.Errorf("no heartbeat for %v", missed.Round(time.Second))
+			err = fmt.Errorf("no heartbeat for %v", missed/time.Second*time.Second)
 		}
 		if err != nil {
 			c.die(err)

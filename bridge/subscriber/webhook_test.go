@@ -448,6 +448,25 @@ func TestACallbackOutlivesIdlers(t *testing.T) {
 	k.wantHeard("0s subscribed 1: "+hookGranted, "6s event 1: e2 Patient-open", "6s run returned: <nil>")
 }
 
+// Who keeps a connection does not keep us: leaving takes a second more.
+func TestIdlersDoNotHoldACallback(t *testing.T) {
+	k := back(t, nil, func(k *hooks) {
+		address, _, _ := strings.Cut(strings.TrimPrefix(k.latest().Get("hub.callback"), "http://"), "/")
+		k.caller.CloseIdleConnections()
+		for _, half := range []string{"", "POST / HTTP/1.1\r\nHost: x\r\nContent-Le"} {
+			conn, err := k.ports.dial(k.Context(), "", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Write([]byte(half)); err != nil {
+				t.Error(err)
+			}
+			k.Cleanup(func() { conn.Close() })
+		}
+	})
+	k.wantHeard("0s subscribed 1: "+hookGranted, "1s run returned: <nil>")
+}
+
 // Many posts at a time are read and answered some at a time, all of them, in turn.
 func TestManyPostsAtATime(t *testing.T) {
 	const many = 40
