@@ -660,3 +660,32 @@ func TestAnUpdateThatSkipsAVersionIsRelayedWhereNothingMendsIt(t *testing.T) {
 		d.wantNews("no part in it", creator, "DiagnosticReport-update:r1")
 	})
 }
+
+func TestS13_WhatIsSharedShowsNoPatientToWhomTheUserCleared(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		if _, err := d.relay.Clear(protocol.ReasonUser); err != nil {
+			t.Fatal(err)
+		}
+		d.wantNews("Clear all", creator, "clear:user")
+		d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v3", "o3")
+		d.deliver(up("u3", "r1", "v2", "v3", "o3"))
+		d.wantNews("an update that skips a version", creator, "")
+		_ = d.relay.Resync()
+		d.wantNews("a re-sync", creator, "DiagnosticReport-open:r1/snapshot")
+		creator.wantContent(d, "v3 o3")
+	})
+}
+
+// FC-CNF-03: what the hub does not tell it is not asked for.
+func TestWhatIsSharedIsNotReadWhereUpdatesAreNotGranted(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.grant("DiagnosticReport-open DiagnosticReport-close Patient-open")
+		asked := d.hub.questions()
+		d.deliver(openIn("w1", "other", "r2/p2"))
+		d.wantNews("the open", creator, "DiagnosticReport-open:r2")
+		if d.hub.questions() != asked {
+			t.Error("the hub was asked")
+		}
+		d.wantPhase(protocol.PhaseAttention) // it asked for updates by name
+	})
+}
