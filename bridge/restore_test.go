@@ -373,3 +373,14 @@ func TestWhatIsSharedIsNotReadWhereUpdatesAreNotGranted(t *testing.T) {
 		d.wantPhase(protocol.PhaseAttention) // it asked for updates by name
 	})
 }
+
+// FC-CNF-03
+func TestWhatWasSharedWhileUpdatesWereNotGrantedIsRead(t *testing.T) {
+	reporting(t, func(d *deskTest, creator, _ *fakeApp) {
+		d.grant("Patient-open Patient-close Encounter-open ImagingStudy-open ImagingStudy-close DiagnosticReport-open DiagnosticReport-close Home-open")
+		d.hub.share("DiagnosticReport-open", "r1/s1/p1", "v2", "o1")
+		d.grant("")
+		d.wantNews("the whole", creator, "DiagnosticReport-open:r1/snapshot")
+		creator.wantContent(d, "v2 o1")
+	})
+}

@@ -80,6 +80,33 @@ func TestS1_OneHelloBringsBackOneOfTwoLostApps(t *testing.T) {
 }
 
 // Two goroutines read the end of the old connection and the hello on the new one: either may be first.
+func TestS1_AHelloSpeaksForNoOtherWindow(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		d.subscribe()
+		d.deliver(ev("Patient-open", "1", 1, "p1"))
+		window := func(name string, pid int) *fakeApp {
+			return d.attachAs(App{Name: name, Exe: "/opt/viewer", PID: pid, Answers: true}, "", &fakeApp{status: 200})
+		}
+		wantKept := func(what string, a *fakeApp) {
+			d.Helper()
+			if !d.relay.Detach(a.id, a, true) {
+				d.Errorf("%s is forgotten, and may still show a patient", what)
+			}
+		}
+		first, second, report, unknown := window("viewer", 10), window("viewer", 10), window("report", 10), window("viewer", 0)
+		time.Sleep(time.Minute)
+		window("list", 10)
+		wantKept("a window of another name", report)
+		window("report", 10)
+		window("viewer", 0)
+		wantKept("a window of who knows which process", unknown)
+		window("viewer", 10)
+		wantKept("the first window", first)
+		window("viewer", 10) // brings back the first
+		wantKept("the second window", second)
+	})
+}
+
 func TestS1_AnAppIsBackAlsoWhenItsHelloIsHeardFirst(t *testing.T) {
 	for name, tt := range map[string]struct {
 		later time.Duration // from the hello to the end of the connection before
