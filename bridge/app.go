@@ -112,7 +112,7 @@ type app struct {
 func (a *app) wants(n fhircast.Name) bool { return a.Events == nil || n.In(a.Events) }
 
 func (a *app) asks(resource string) bool {
-	return a.Events == nil || a.wants(fhircast.Name(resource + "-" + string(fhircast.Open)))
+	return a.Events == nil || a.wants(fhircast.Name(resource+"-"+string(fhircast.Open)))
 }
 
 // asksAny tells whether the app asked for any anchor at all.
