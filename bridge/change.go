@@ -96,6 +96,7 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		}
 		return
 	}
+	left := initial && c.offered == offers && c.desk.known && c.desk.by == nil
 	c.beat(true)
 	c.desk.dates(e)
 	c.echo(e)
@@ -109,6 +110,20 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 		c.lateComer()
 	}
 	c.spread(d, what)
+	if left {
+		c.prove(e)
+	}
+}
+
+// prove looks again after an open that came right after the hub had said that nothing is current: it may be news, or what was
+// opened once and left, of which the hub tells who joins (S6).
+func (c *core) prove(e *fhircast.Event) {
+	gen := c.gen
+	c.after(c.confirmed.Add(initialWindow).Sub(c.now), func() {
+		if c.gen == gen && c.desk.by == e {
+			c.startReading(false)
+		}
+	})
 }
 
 // opensBefore is an open of something that was open before we subscribed and is not current, unless it is of what is.

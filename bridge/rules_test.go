@@ -337,6 +337,7 @@ func TestNothingIsAskedWithoutItsWriteScope(t *testing.T) {
 func TestAHomeOpenThatTheHubRefusesIsToldToTheApp(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		asks := d.attach("asks", "", &fakeApp{status: 200})
+		d.hub.set("Patient-open", contextOf("p1"))
 		d.subscribe()
 		d.deliver(ev("Patient-open", "1", 1, "p1"))
 		d.hub.publish = func(*fhircast.Event) (int, error) { return 400, nil }

@@ -215,8 +215,8 @@ func TestS1_ClearAllHoldsUntilTheNextChangeOrAReSync(t *testing.T) {
 				d.hub.offered = offered
 				d.subscribe()
 				d.deliver(ev("Patient-open", "1", 1, "p1"))
-				time.Sleep(3 * time.Second)
 				d.hub.set("Patient-open", contextOf("p1"))
+				time.Sleep(3 * time.Second)
 				viewer.news()
 				if still, _ := d.relay.Clear(protocol.ReasonUser); len(still) != 0 {
 					t.Errorf("still %v", still)

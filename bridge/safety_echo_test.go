@@ -177,6 +177,7 @@ func TestS9_AnEchoThatIsOldNewsConfirmsNothing(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		asks := d.attach("asks", "", &fakeApp{status: 200})
 		d.subscribe()
+		time.Sleep(2 * time.Second)
 		asks.news()
 		d.ask(asks, "q1", "p1")
 		d.deliver(ev("Patient-open", "2", 9, "p2"))

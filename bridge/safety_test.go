@@ -408,6 +408,21 @@ func TestS4_AnInitialOpenOfAnotherPatientThanTheReadingIsADoubt(t *testing.T) {
 	})
 }
 
+// FC-GCC-05: the last context was closed and another is still open: the hub says that nothing is current, and tells who
+// joins of the open one all the same.
+func TestS6_WhatWasOpenedAndLeftIsNotCurrentForLong(t *testing.T) {
+	onDesk(t, func(d *deskTest) {
+		viewer := d.attach("viewer", "", &fakeApp{status: 200})
+		d.subscribe()
+		viewer.news()
+		d.deliver(ev("Patient-open", "1", 1, "p1"))
+		d.wantNews("it may be news", viewer, "Patient-open:p1")
+		time.Sleep(2 * time.Second)
+		d.wantNews("it was not", viewer, "clear:closed")
+		d.wantPhase(protocol.PhaseNoContext)
+	})
+}
+
 // FC-INI-01, FC-INI-05: a hub tells who joins what is open, in no certain order: also what was left behind of another
 // patient. Nobody is shown that on the way.
 func TestS2_NoAppIsTakenThroughWhatIsOpenAndNotCurrent(t *testing.T) {

@@ -21,6 +21,7 @@ func TestS1_AnAppThatAsksForNothingAnyMoreIsClearedAndItsRowTells(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			onDesk(t, func(d *deskTest) {
 				app := d.attach("viewer", "", &fakeApp{status: 200, clears: c.clears})
+				d.hub.set("Patient-open", contextOf("p1"))
 				d.subscribe()
 				d.deliver(ev("Patient-open", "1", 1, "p1"))
 				app.news()
