@@ -111,16 +111,16 @@ func (c *core) open(d *fhircast.Delivery, what named) {
 	}
 	c.spread(d, what)
 	if left {
-		c.prove(e)
+		c.prove()
 	}
 }
 
 // prove looks again after an open that came right after the hub had said that nothing is current: it may be news, or what was
 // opened once and left, of which the hub tells who joins (S6).
-func (c *core) prove(e *fhircast.Event) {
+func (c *core) prove() {
 	gen := c.gen
 	c.after(c.confirmed.Add(initialWindow).Sub(c.now), func() {
-		if c.gen == gen && c.desk.by == e {
+		if c.gen == gen && c.desk.by != nil { // nil: it has been read since
 			c.startReading(false)
 		}
 	})

@@ -231,6 +231,7 @@ func TestS10_ASlowAppDelaysNeitherTheHubsAnswerNorAnotherApp(t *testing.T) {
 		stuck := d.attach("stuck", "", &fakeApp{status: 200})
 		good := d.attach("good", "", &fakeApp{status: 200})
 		d.subscribe()
+		time.Sleep(2 * time.Second)
 		good.news()
 		stuck.news()
 		stuck.mu.Lock()

@@ -288,6 +288,7 @@ func TestS9_WhatWasSentBeforeTheAppAskedSaysNothingOfWhatItShows(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		asks := d.attach("asks", "ImagingStudy-open", &fakeApp{status: 200})
 		d.subscribe()
+		time.Sleep(2 * time.Second)
 		d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
 		asks.news()
 		asks.after = time.Second

@@ -257,6 +257,7 @@ func TestS13_AnAppIsToldAgainWhatWasTakenOutOfItsQueue(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
 		stuck := d.attach("stuck", "Patient-open DiagnosticReport-update", &fakeApp{status: 200})
 		d.subscribe()
+		time.Sleep(2 * time.Second)
 		d.deliver(ev("Patient-open", "1", 1, "p1"))
 		stuck.news()
 		hold := make(chan struct{})
