@@ -154,10 +154,10 @@ func (h *benchHub) socket(b *testing.B, who string) *benchSocket {
 }
 
 // A benchEvent is an event of FHIRcast of about some size, made of many small values with escapes, as FHIR is; one long
-// string would flatter every parser. Its id and timestamp are written over before each use.
+// string would flatter every parser. Its id, version and timestamp are written over before each use.
 type benchEvent struct {
-	text      []byte
-	id, stamp int // where the digits of the id and the timestamp stand
+	text               []byte
+	id, version, stamp int // where the digits of the id and the version and the timestamp stand
 }
 
 const benchTime = "2006-01-02T15:04:05.000Z"
@@ -165,8 +165,20 @@ const benchTime = "2006-01-02T15:04:05.000Z"
 // newBenchEvent makes an event about one report; reports of another letter are another patient's.
 func newBenchEvent(size int, verb, letter string) *benchEvent {
 	var t bytes.Buffer
-	fmt.Fprintf(&t, `{"timestamp":"%s","id":"bench-%020d","event":{"hub.topic":"%s","hub.event":"DiagnosticReport-%s","context.versionId":"1",`,
-		benchTime, 0, benchTopic, verb)
+	fmt.Fprintf(&t, `{"timestamp":"%s","id":"bench-%020d","event":{"hub.topic":"%s","hub.event":"DiagnosticReport-%s","context.versionId":"%020d",`,
+		benchTime, 0, benchTopic, verb, 0)
+	if verb == "update" {
+		fmt.Fprintf(&t, `"context":[{"key":"report","reference":{"reference":"DiagnosticReport/r-%s"}},{"key":"updates","resource":{"resourceType":"Bundle","type":"transaction","entry":[`, letter)
+		for i := 0; i == 0 || t.Len() < size-200; i++ {
+			if i > 0 {
+				t.WriteByte(',')
+			}
+			fmt.Fprintf(&t, `{"request":{"method":"PUT","url":"Observation/o%d"},"resource":{"resourceType":"Observation","id":"o%[1]d","status":"preliminary",`+
+				`"valueQuantity":{"value":%[1]d.5,"unit":"mm"},"note":[{"text":"left \"upper\" lobe \u00e9 nodule"}]}}`, i)
+		}
+		t.WriteString(`]}}]}}`)
+		return benchEventOf(t.Bytes())
+	}
 	fmt.Fprintf(&t, `"context":[{"key":"patient","resource":{"resourceType":"Patient","id":"p-%s","identifier":[{"system":"urn:oid:1.2.36.146","value":"mrn-%[1]s"}],`+
 		`"name":[{"family":"Example-%[1]s","given":["Alex"]}]}},{"key":"study","resource":{"resourceType":"ImagingStudy","id":"s-%[1]s",`+
 		`"identifier":[{"system":"urn:dicom:uid","value":"urn:oid:1.2.3.4.%d"}],"subject":{"reference":"Patient/p-%[1]s"}}},`, letter, letter[0])
@@ -180,9 +192,14 @@ func newBenchEvent(size int, verb, letter string) *benchEvent {
 			`"note":[{"text":"left \"upper\" lobe \u00e9 nodule"}]}`, i, i)
 	}
 	t.WriteString(`]}}]}}`)
-	e := &benchEvent{text: t.Bytes()}
+	return benchEventOf(t.Bytes())
+}
+
+func benchEventOf(text []byte) *benchEvent {
+	e := &benchEvent{text: text}
 	e.stamp = bytes.Index(e.text, []byte(benchTime))
 	e.id = bytes.Index(e.text, []byte(`"bench-`)) + len(`"bench-`)
+	e.version = bytes.Index(e.text, []byte(`"context.versionId":"`)) + len(`"context.versionId":"`)
 	return e
 }
 
@@ -191,6 +208,7 @@ func (e *benchEvent) send(s *benchSocket, before func(sent int64)) error {
 	copy(e.text[e.stamp:], time.Now().UTC().Format(benchTime))
 	now := benchNow()
 	copy(e.text[e.id:], fmt.Sprintf("%020d", now))
+	copy(e.text[e.version:], e.text[e.id:e.id+20]) // an update of the version that is known is one that is known
 	before(now)
 	return s.write(opText, e.text)
 }
