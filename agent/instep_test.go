@@ -34,6 +34,18 @@ func (h *hospital) follows(patient string) *viewer {
 	return v
 }
 
+// joins signs in while a patient is open, with an app that follows: nothing is left to be read again later.
+func (h *hospital) joins(patient string) *viewer {
+	h.Helper()
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.opensPatient(patient)
+	h.do("signin", `{}`)
+	h.current(v, patient)
+	h.phase(protocol.PhaseInSync)
+	return v
+}
+
 // sleeper is a computer that sleeps: its wall clock goes on, and nothing else does.
 type sleeper struct{ slept atomic.Int64 }
 
@@ -47,7 +59,7 @@ func TestS2_AfterASuspendTheOldLineIsDroppedAndTheContextReadAgain(t *testing.T)
 	h := newHospital(t)
 	var night sleeper
 	h.wall = night.wall
-	v := h.follows("p1")
+	v := h.joins("p1")
 	name := h.forms(hubtest.Subscribe)[0]["subscriber.name"]
 	tokens, reads := h.auth.Count("/auth/token"), len(h.hub.Requests(hubtest.Context))
 	h.hub.Silence(name) // what is sent to who sleeps is lost, and nobody says so
