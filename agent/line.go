@@ -79,7 +79,8 @@ func (a *Agent) connect(s seat) {
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
 	l.client = subscriber.New(subscriber.Config{
 		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: l.events, Name: name, Channel: s.hub.Channel, Quirks: s.hub.Quirks,
-		HTTP: s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
+		SocketHosts: s.hub.SocketHosts,
+		HTTP:        s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
 	})
 	a.line = l

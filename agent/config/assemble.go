@@ -196,16 +196,17 @@ func (s scope) names(path string) []fhircast.Name {
 // hub reads [hub] (at "hub.") or [site.hub] (at "site.hub.").
 func (b *builder) hub(s scope, at string) Hub {
 	h := Hub{
-		URL:       s.text(at + "url"),
-		Topic:     fhircast.Secret(s.text(at + "topic")),
-		TokenFile: s.file(at + "token_file"),
-		CAFile:    s.file(at + "ca_file"),
-		Channel:   s.text(at + "channel"),
-		Name:      s.text(at + "name"),
-		Events:    s.names(at + "events"),
-		Send:      s.names(at + "send"),
-		Quirks:    append([]string(nil), s.texts(at+"quirks")...),
-		Test:      s.value(at + "test").(bool),
+		URL:         s.text(at + "url"),
+		Topic:       fhircast.Secret(s.text(at + "topic")),
+		TokenFile:   s.file(at + "token_file"),
+		CAFile:      s.file(at + "ca_file"),
+		Channel:     s.text(at + "channel"),
+		Name:        s.text(at + "name"),
+		Events:      s.names(at + "events"),
+		Send:        s.names(at + "send"),
+		Quirks:      append([]string(nil), s.texts(at+"quirks")...),
+		SocketHosts: append([]string(nil), s.texts(at+"socket_hosts")...),
+		Test:        s.value(at + "test").(bool),
 	}
 	b.checkPreset(s, at, h)
 	if h.Channel == "websocket" && h.Dialect().NoSocket {

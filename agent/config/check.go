@@ -117,6 +117,16 @@ func checkOrigins(v any) error {
 	return nil
 }
 
+// checkHosts takes names and addresses without a port: a hub may move its sockets to another.
+func checkHosts(v any) error {
+	for i, entry := range v.([]string) {
+		if u, err := url.Parse("https://" + entry); err != nil || u.Host != entry || u.Hostname() == "" || u.Port() != "" || strings.HasSuffix(entry, ":") {
+			return fmt.Errorf("entry %d is no host; want a name such as ws.example.org, without a port", i+1)
+		}
+	}
+	return nil
+}
+
 func checkSHA256(v any) error {
 	s := v.(string)
 	if len(s) != 64 || strings.Trim(s, "0123456789abcdefABCDEF") != "" {

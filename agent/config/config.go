@@ -43,16 +43,17 @@ type Site struct {
 
 // A Hub is how to speak with a FHIRcast hub.
 type Hub struct {
-	URL       string
-	Topic     fhircast.Secret
-	TokenFile string // see Token
-	CAFile    string // "" is the system's authorities alone
-	Channel   string // "websocket", or "webhook" for a hub on this host
-	Name      string // with placeholders; see SubscriberName
-	Events    []fhircast.Name
-	Send      []fhircast.Name
-	Quirks    []string // known to fhircast.Quirks; see Dialect
-	Test      bool     // views say TEST
+	URL         string
+	Topic       fhircast.Secret
+	TokenFile   string // see Token
+	CAFile      string // "" is the system's authorities alone
+	Channel     string // "websocket", or "webhook" for a hub on this host
+	Name        string // with placeholders; see SubscriberName
+	Events      []fhircast.Name
+	Send        []fhircast.Name
+	Quirks      []string // known to fhircast.Quirks; see Dialect
+	SocketHosts []string // where the hub may have its sockets, besides its own host
+	Test        bool     // views say TEST
 }
 
 // Dialect is what the configuration alone says of how the hub speaks: for what has to be known before the hub is asked

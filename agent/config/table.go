@@ -59,6 +59,9 @@ var tables = []table{
 				help: "Events that apps may send through us."},
 			{name: "quirks", kind: list, sources: anywhere, check: checkQuirks, entries: quirkNames(),
 				help: "Named deviations of a known hub that we go along with, all off; see [quirks](#quirks)."},
+			{name: "socket_hosts", kind: list, sources: anywhere, check: checkHosts,
+				help: "Hosts, besides that of `url`, at which the hub may have its sockets, such as `ws.example.org`. A socket anywhere else is refused, and " +
+					"none of these hosts gets the token."},
 			{name: "test", kind: yesNo, def: "false", sources: anywhere,
 				help: "A test hub: every view says TEST, no production adapter is driven, and plain http is allowed to an IP address of this machine."},
 		}},

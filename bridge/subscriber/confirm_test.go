@@ -167,7 +167,7 @@ func TestLeaseWish(t *testing.T) {
 // FC-SUB-15 FC-SUB-20 FC-GEN-03 FC-GEN-05 FC-GEN-06 FC-SEC-06 FC-OLD-10
 func TestWhereTheSocketIs(t *testing.T) {
 	const good = "wss://hub.example.test/ws/1"
-	const refusedWords = "subscribe: the hub names a socket that is not wss on its own host"
+	const refusedWords = "subscribe: the hub names a socket that is not wss on its own host or one of hub.socket_hosts"
 	for _, tt := range []struct {
 		name, body, header string
 		status             int
@@ -184,12 +184,17 @@ func TestWhereTheSocketIs(t *testing.T) {
 		{"not encrypted", `{"hub.channel.endpoint":"ws://hub.example.test/ws"}`, "", 202, refusedWords},
 		{"on another host", `{"hub.channel.endpoint":"wss://hub.example.test.` + canary + `.test/ws"}`, "", 202, refusedWords},
 		{"behind a name", `{"hub.channel.endpoint":"wss://hub.example.test@` + canary + `.test/ws"}`, "", 202, refusedWords},
+		{"on a host that is allowed", `{"hub.channel.endpoint":"wss://Sockets.example.test:8443/ws"}`, "", 202, ""},
+		{"not encrypted, on a host that is allowed", `{"hub.channel.endpoint":"ws://sockets.example.test/ws"}`, "", 202, refusedWords},
+		{"below a host that is allowed", `{"hub.channel.endpoint":"wss://` + canary + `.sockets.example.test/ws"}`, "", 202, refusedWords},
+		{"with a name, on a host that is allowed", `{"hub.channel.endpoint":"wss://` + canary + `@sockets.example.test/ws"}`, "", 202, refusedWords},
 		{"with a name", `{"hub.channel.endpoint":"wss://` + canary + `@hub.example.test/ws"}`, "", 202, refusedWords},
 		{"relative", `{"hub.channel.endpoint":"/ws/` + canary + `"}`, "", 202, refusedWords},
 		{"no address", `{"hub.channel.endpoint":"wss://%zz` + canary + `"}`, "", 202, refusedWords},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := play(t, func(w *world) {
+				w.config.SocketHosts = []string{"ws.example.test", "sockets.example.test"}
 				w.onSubscribe = func(_ int, _ url.Values, rw http.ResponseWriter) {
 					if tt.header != "" {
 						rw.Header().Set("Content-Location", tt.header)

@@ -47,9 +47,7 @@ func (o *owner) tell(l *line, f fact) {
 	select {
 	case o.facts <- f:
 	case <-l.ctx.Done():
-		if f.channel != nil {
-			f.channel.close()
-		}
+		o.unwanted(f)
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 var ErrDenied = errors.New("the hub denies the subscription")
 
 // errEndpoint: a hub that sends us elsewhere could be sending us to anybody.
-var errEndpoint = errors.New("the hub names a socket that is not wss on its own host")
+var errEndpoint = errors.New("the hub names a socket that is not wss on its own host or one of hub.socket_hosts")
 
 // errTopicAddress: likewise.
 var errTopicAddress = errors.New("the topic is not an https address at the hub's own host")

@@ -31,6 +31,16 @@ func TestUnsubscribeNotAnswered(t *testing.T) {
 	w.wantHeard("0s subscribed 1: Patient-open,Patient-close,SyncError", "4s run returned: <nil>")
 }
 
+// FC-UNS-10: a socket that opens while we leave is closed with a word, too.
+func TestLeavingWhileTheSocketOpens(t *testing.T) {
+	w := play(t, func(w *world) {
+		w.onHandshake = func(*http.Request) { time.Sleep(2 * time.Second) }
+		w.onUnsubscribe = func(http.ResponseWriter) { time.Sleep(2 * time.Second) }
+	}, func(w *world) { w.after(time.Second) })
+	w.wantSaw("0s subscribe", "1s unsubscribe", "2s socket 1", "2s socket 1 ended: 1001")
+	w.wantHeard("3s run returned: <nil>")
+}
+
 func TestLeavingIntoABlackHole(t *testing.T) {
 	w := play(t, nil, func(w *world) {
 		w.after(time.Second)

@@ -54,8 +54,6 @@ type channel interface {
 	// bye takes leave, waits a moment for the hub to do so too if polite, and closes. The code is that of a socket: 1000
 	// or 1001, for any other makes a hub tell everybody else that we are lost (FHIRcast 3.0.0, 2.5.4).
 	bye(code int, polite bool)
-	// close closes without a word, and never waits.
-	close()
 }
 
 func newLine(ctx context.Context, number int) *line {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/castray/castray/bridge/fhircast"
 )
 
@@ -114,9 +116,7 @@ func (o *owner) run(ctx context.Context) error {
 	}
 	o.work.Wait()
 	for len(o.facts) > 0 {
-		if f := <-o.facts; f.channel != nil {
-			f.channel.close() // opened when nobody wanted it any more
-		}
+		o.unwanted(<-o.facts)
 	}
 	o.hub.plain.CloseIdleConnections()
 	return o.result
@@ -155,9 +155,7 @@ func (o *owner) take(ctx context.Context, f fact) {
 	}
 	l := o.line(f.number)
 	if l == nil || o.at == leaving {
-		if f.channel != nil {
-			f.channel.close()
-		}
+		o.work.Go(func() { o.unwanted(f) })
 		return
 	}
 	switch f.kind {
@@ -176,6 +174,14 @@ func (o *owner) take(ctx context.Context, f fact) {
 	case broke:
 		o.why = causeOf(f.err)
 		o.apply(ctx, o.over(l))
+	}
+}
+
+// unwanted is a fact of a line that was given up while it was being found out. A socket that opened only then is closed
+// with a word: to a hub that knows of it anything else is a workstation that was lost, which it tells everybody (FC-UNS-10).
+func (o *owner) unwanted(f fact) {
+	if f.channel != nil {
+		f.channel.bye(websocket.CloseGoingAway, false)
 	}
 }
 

@@ -107,6 +107,11 @@ func (h *requests) owns(u *url.URL, scheme string) bool {
 	return u.Scheme == scheme && u.User == nil && strings.EqualFold(u.Hostname(), h.url.Hostname())
 }
 
+func (h *requests) isSocketHost(name string) bool {
+	return strings.EqualFold(name, h.url.Hostname()) ||
+		slices.ContainsFunc(h.cfg.SocketHosts, func(other string) bool { return strings.EqualFold(name, other) })
+}
+
 func refusal(resp *http.Response) *StatusError {
 	return &StatusError{Status: resp.StatusCode, retryAfter: retryAfter(resp.Header)}
 }

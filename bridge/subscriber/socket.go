@@ -139,5 +139,3 @@ func (s *socketChannel) bye(code int, polite bool) {
 	}
 	s.raw.Close()
 }
-
-func (s *socketChannel) close() { s.raw.Close() }

@@ -141,8 +141,9 @@ func socketIn(body []byte, header http.Header) fhircast.Secret {
 	return fhircast.Secret(strings.TrimSpace(answer.Endpoint))
 }
 
-// endpoint is the socket that the hub named, which has to be wss and at the hub's own host. Only for a hub that is known
-// to name it by an address of its inside, and so configured, the hub's own host is put in the place of that.
+// endpoint is the socket that the hub named, which has to be wss and at the hub's own host or one that is configured. Only
+// for a hub that is known to name it by an address of its inside, and so configured, the hub's own host is put in the place
+// of that.
 func (h *requests) endpoint(named fhircast.Secret) (fhircast.Secret, error) {
 	u, err := url.Parse(named.Reveal())
 	if err != nil {
@@ -155,7 +156,7 @@ func (h *requests) endpoint(named fhircast.Secret) (fhircast.Secret, error) {
 		}
 		return fhircast.Secret(u.String()), nil
 	}
-	if !h.owns(u, "wss") {
+	if u.Scheme != "wss" || u.User != nil || !h.isSocketHost(u.Hostname()) {
 		return "", errEndpoint
 	}
 	return named, nil

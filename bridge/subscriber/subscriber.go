@@ -21,6 +21,9 @@ type Config struct {
 	Events []fhircast.Name // what to ask for; SyncError is always added, heartbeat where the hub knows it
 	Name   string          // subscriber.name, shown to others in a SyncError
 
+	// SocketHosts are hosts besides the hub's own at which it may have its sockets. They never get the token.
+	SocketHosts []string
+
 	// Channel is how the hub reaches us: "websocket", which "" is too, or "webhook", for a hub on this very computer that has
 	// no sockets. For that Run opens a port of loopback, by Listen; nil is the system's.
 	Channel string

@@ -173,7 +173,6 @@ func (c *callback) die(why error) {
 }
 
 func (c *callback) bye(int, bool) {} // is an unsubscribe; the port closes when the line ends
-func (c *callback) close()        {}
 
 func sameSecret(word string, secret fhircast.Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(word), []byte(secret.Reveal())) == 1
