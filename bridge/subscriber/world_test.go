@@ -136,7 +136,11 @@ func (w *world) heard(format string, args ...any) { w.note(&w.appHeard, format, 
 func (w *world) note(journal *[]string, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	*journal = append(*journal, fmt.Sprintf("%v ", time.Since(w.start))+fmt.Sprintf(format, args...))
+	at := time.Since(w.start)
+	if part := at % (10 * time.Millisecond); part < 5*time.Millisecond {
+		at -= part // what net/http waits when it shuts down with a connection in use, by a timer with jitter
+	}
+	*journal = append(*journal, fmt.Sprintf("%v ", at)+fmt.Sprintf(format, args...))
 }
 
 func (w *world) wantHeard(want ...string) {
