@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,9 @@ func (s *screen) Write(m bridge.Message, answer func(int)) error {
 	}
 	return nil
 }
+
+// Shown is for bridge.Sink. A screen does not say that it can tell.
+func (s *screen) Shown(func([]protocol.Window, bool)) error { return errors.ErrUnsupported }
 
 func (s *screen) event(text []byte, t *telling) {
 	var m protocol.Event

@@ -39,6 +39,28 @@ func (s *sink) Write(m bridge.Message, answer func(status int)) error {
 	})
 }
 
+// Shown is for bridge.Sink.
+func (s *sink) Shown(answer func(windows []protocol.Window, ok bool)) error {
+	select {
+	case <-s.ready:
+	case <-s.conn.Done():
+		return net.ErrClosed
+	}
+	return s.conn.Go(protocol.MethodShown, []byte("{}"), func(result json.RawMessage, err error) {
+		if errors.Is(err, net.ErrClosed) {
+			return // who detaches the app says what that means
+		}
+		var said struct {
+			Windows *[]protocol.Window `json:"windows"` // an answer without the list says nothing, and not that nothing is shown
+		}
+		if err != nil || json.Unmarshal(result, &said) != nil || said.Windows == nil {
+			answer(nil, false)
+			return
+		}
+		answer(*said.Windows, true)
+	})
+}
+
 // Close is for bridge.Sink.
 func (s *sink) Close(reason string) { s.conn.Close(reason) }
 

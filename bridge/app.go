@@ -44,6 +44,9 @@ type Message struct {
 type Sink interface {
 	Write(m Message, answer func(status int)) error
 	Close(reason string)
+	// Shown asks what the app shows, as Write tells; not ok is an answer that is none. It is called only of apps that say
+	// that they can tell.
+	Shown(answer func(windows []protocol.Window, ok bool)) error
 }
 
 // Limits of an app's queue. When it is full the app is cut off and finds the context when it returns.
@@ -61,7 +64,12 @@ type message struct {
 	close  bool
 	clear  bool
 	change bool // of the context, or a clear: the row shows what comes of it
-	round  *round
+
+	question bool // what the app shows; what it had been told by then, and what was current
+	asked    int
+	age      int
+
+	round *round
 
 	within   time.Duration    // for its answer
 	due      *timer           // when that is over
@@ -106,6 +114,8 @@ type app struct {
 	lost    bool // gone while its process lives; the row stays
 	inWork  int  // requests in flight
 
+	proof proof
+
 	lastSyncError time.Time
 }
 
@@ -136,8 +146,20 @@ func (a *app) distrust() { a.believes, a.clearTold, a.voidTo = belief{}, false, 
 // isVoid tells whether a message was sent too early to say anything of what the app shows.
 func (a *app) isVoid(m *message) bool { return m.seq <= a.voidTo }
 
-// idle tells whether the app has answered all that it was sent.
-func (a *app) idle() bool { return len(a.queue) == 0 && a.writing == nil && len(a.unread) == 0 }
+// idle tells whether the app has answered all that it was sent. What it is only asked moves it nowhere.
+func (a *app) idle() bool {
+	for _, m := range a.queue {
+		if !m.question {
+			return false
+		}
+	}
+	for _, m := range a.unread {
+		if !m.question {
+			return false
+		}
+	}
+	return a.writing == nil || a.writing.question
+}
 
 // reached is a message that the app has. A clear counts when it is answered.
 func (a *app) reached(m *message) {
@@ -204,7 +226,8 @@ func (a *app) counts() bool { return !a.paused && a.Required != protocol.Require
 func (a *app) follows() bool { return a.asksAny() && !a.lost && a.counts() }
 
 func (a *app) row() protocol.AppRow {
-	r := protocol.AppRow{ID: a.id, Name: a.Name, Via: a.Via, PID: a.PID, Required: a.Required, Can: []string{}, Outcome: a.outcome, At: a.at, Since: a.since}
+	outcome, at := a.known()
+	r := protocol.AppRow{ID: a.id, Name: a.Name, Via: a.Via, PID: a.PID, Required: a.Required, Can: []string{}, Outcome: outcome, At: at, Since: a.since}
 	if r.Required == "" {
 		r.Required = protocol.RequiredConnected
 	}

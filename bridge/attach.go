@@ -34,6 +34,7 @@ func (in attach) apply(c *core) {
 	a := &app{App: in.app, id: c.freeID(in.app.Name), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
 	a.returns = back != nil
 	a.outcome = protocol.OutcomeAcknowledged // until it is told something; what it believes decides
+	c.willAsk(a, showAfter)
 	c.apps = append(c.apps, a)
 	c.emit(start{a.id, a.sink})
 	context := c.contextFor(a)
@@ -164,6 +165,8 @@ func (c *core) drain(a *app, o protocol.Outcome) {
 		}
 	}
 	a.queue, a.bytes, a.writing, a.about = nil, 0, nil, nil
+	c.stop(a.proof.next)
+	a.proof = proof{}
 	clear(a.unread)
 }
 

@@ -216,6 +216,7 @@ func (c *core) closedOther(d *fhircast.Delivery, what named, is verdict) {
 func (c *core) contextChanged() {
 	c.settle()
 	c.supersede()
+	c.unproven()
 	c.restoring = restoring{}
 	clear(c.heard)
 	c.clearedByUser = time.Time{}

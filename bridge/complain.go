@@ -51,10 +51,7 @@ func (c *core) moved(to named) {
 
 // complain tells the hub of an app that did not follow: at most once per app and event, and once per app in 10 s.
 func (c *core) complain(a *app, r *round, o protocol.Outcome) {
-	if r.event == nil || !r.change || c.sub == 0 || c.now.Sub(a.lastSyncError) < complainEvery && !a.lastSyncError.IsZero() {
-		return
-	}
-	if c.session.Scopes != nil && !c.session.Scopes.Write(fhircast.SyncError) {
+	if r.event == nil || !r.change || !c.mayComplain(a.lastSyncError) {
 		return
 	}
 	reason := map[protocol.Outcome]string{
@@ -62,11 +59,21 @@ func (c *core) complain(a *app, r *round, o protocol.Outcome) {
 		protocol.OutcomeRefused: " refused to follow",
 		protocol.OutcomeFailed:  " failed to follow",
 	}[o]
-	e, err := fhircast.NewSyncError(c.cfg.NewID(), c.now, c.session.Topic, fhircast.Failure{
-		EventID: r.event.ID, EventName: r.event.Name, Subscriber: c.session.Name, Diagnostics: a.Name + reason})
-	if err != nil {
-		return
-	}
+	c.tellHub(a, r.event, reason)
 	a.lastSyncError = c.now
-	c.emit(publish{gen: c.gen, hub: c.session.Hub, event: e})
+}
+
+// mayComplain tells whether the hub takes a SyncError of ours now, the last one of that kind being so long ago.
+func (c *core) mayComplain(last time.Time) bool {
+	return c.sub != 0 && (last.IsZero() || c.now.Sub(last) >= complainEvery) &&
+		(c.session.Scopes == nil || c.session.Scopes.Write(fhircast.SyncError))
+}
+
+// tellHub sends a SyncError about an app and an event.
+func (c *core) tellHub(a *app, about *fhircast.Event, reason string) {
+	e, err := fhircast.NewSyncError(c.cfg.NewID(), c.now, c.session.Topic, fhircast.Failure{
+		EventID: about.ID, EventName: about.Name, Subscriber: c.session.Name, Diagnostics: a.Name + reason})
+	if err == nil {
+		c.emit(publish{gen: c.gen, hub: c.session.Hub, event: e})
+	}
 }

@@ -218,6 +218,54 @@ type fakeApp struct {
 	clearsAfter time.Duration // the same for clears, 0 = as after
 	stuck       chan struct{} // while not nil, writing hangs
 	closed      string
+	screen      []protocol.Window // what it shows
+	mute        bool              // it does not say what it shows
+	garbled     bool              // it says something else
+	asked       []time.Time       // when it was asked
+}
+
+// Shown is for Sink.
+func (a *fakeApp) Shown(answer func([]protocol.Window, bool)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, time.Now())
+	if !a.mute {
+		answer(a.screen, !a.garbled)
+	}
+	return nil
+}
+
+// shows sets what is on its screen: "p1", "s1/p1", one word a window.
+func (a *fakeApp) shows(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.screen = windows(what)
+}
+
+func windows(what string) []protocol.Window {
+	list := []protocol.Window{}
+	for _, window := range strings.Fields(what) {
+		var w protocol.Window
+		for _, id := range strings.Split(window, "/") {
+			switch id[0] {
+			case 'p':
+				w.Patient = []protocol.Identifier{{System: "urn:mrn", Value: "MRN-" + id}}
+			case 's':
+				w.Study = "2.999." + id[1:]
+			case 'm': // a number without its system
+				w.Patient = []protocol.Identifier{{Value: "MRN-p" + id[1:]}}
+			}
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+func (a *fakeApp) questions() int {
+	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.asked)
 }
 
 func (a *fakeApp) Write(m Message, answer func(int)) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/ipc/protocol"
 )
 
 // answer tells the hub what became of an event.
@@ -96,8 +97,7 @@ func (e start) do(r *Relay) {
 	r.writers[e.id] = w
 	r.wait.Go(func() {
 		for m := range w.todo {
-			err := m.sink.Write(m.message, func(status int) { r.post(answered{m.app, m.seq, status}) })
-			r.post(written{m.app, m.seq, err})
+			r.post(written{m.app, m.seq, m.send(r)})
 		}
 	})
 }
@@ -111,6 +111,14 @@ type write struct {
 }
 
 func (e write) do(r *Relay) { r.writers[e.app].todo <- e }
+
+// send is the writer's part.
+func (e write) send(r *Relay) error {
+	if e.message.Method == protocol.MethodShown {
+		return e.sink.Shown(func(windows []protocol.Window, ok bool) { r.post(showed{e.app, e.seq, windows, ok}) })
+	}
+	return e.sink.Write(e.message, func(status int) { r.post(answered{e.app, e.seq, status}) })
+}
 
 // shut ends an app's writer and closes its sink.
 type shut struct {

@@ -70,6 +70,7 @@ func (c *core) leave() {
 		c.left = *o
 	}
 	c.desk.forget()
+	c.unproven()
 	c.reading, c.restoring = reading{}, restoring{}
 	for _, w := range slices.Clone(c.clearings) {
 		c.finish(w)

@@ -77,6 +77,13 @@ func (c *core) overdue(a *app, m *message) {
 	if !m.change {
 		delete(a.unread, m.seq)
 	}
+	if m.question {
+		if a.proof.asked == m && c.app(a.id) == a {
+			a.proof.asked = nil
+			c.cannotSay(a)
+		}
+		return
+	}
 	if m.done || m.answered || m.old || c.app(a.id) != a || a.lost {
 		return
 	}

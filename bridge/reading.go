@@ -136,6 +136,9 @@ func (c *core) adopt(e *fhircast.Event) {
 	force, first := c.reading.force, c.reading.first
 	c.reading = reading{}
 	how := manner{force: force}
+	for _, a := range c.apps {
+		c.willAsk(a, showAfter)
+	}
 	stale := e != nil && c.outrun(e, what)
 	c.moved(what)
 	if c.desk.known && c.desk.what.is(what) {

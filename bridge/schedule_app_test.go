@@ -20,6 +20,7 @@ type simApp struct {
 	events   string
 	required string
 	answers  bool
+	proves   bool // it can say what it shows
 
 	mu        sync.Mutex
 	gone      bool
@@ -41,6 +42,7 @@ type simApp struct {
 type letter struct {
 	m      Message
 	answer func(int)
+	shown  func([]protocol.Window, bool) // not nil: it is only asked what it shows
 }
 
 // simSeat is one connection of an app.
@@ -53,7 +55,7 @@ func newSimApp(s *schedule) *simApp {
 }
 
 func (a *simApp) attach() {
-	app := App{Name: a.name, Via: "pipe", PID: a.pid, Answers: a.answers, MaySend: true, Required: a.required}
+	app := App{Name: a.name, Via: "pipe", PID: a.pid, Answers: a.answers, Shows: a.proves, MaySend: true, Required: a.required}
 	if a.events == "-" {
 		app.Events = []fhircast.Name{}
 	} else if a.events != "" {
@@ -81,6 +83,15 @@ func (a *simApp) isGone() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.gone
 
 // Write is for Sink: into the pipe, where the app reads it later.
 func (a *simSeat) Write(m Message, answer func(int)) error {
+	return a.put(letter{m: m, answer: answer})
+}
+
+// Shown is for Sink.
+func (a *simSeat) Shown(answer func([]protocol.Window, bool)) error {
+	return a.put(letter{shown: answer})
+}
+
+func (a *simSeat) put(l letter) error {
 	a.mu.Lock()
 	stuck := a.stuck
 	a.mu.Unlock()
@@ -92,7 +103,7 @@ func (a *simSeat) Write(m Message, answer func(int)) error {
 	if a.gone || a.seat != a {
 		return errors.New("closed")
 	}
-	a.pipe = append(a.pipe, letter{m, answer})
+	a.pipe = append(a.pipe, l)
 	later(a.lag, a.open)
 	return nil
 }
@@ -121,6 +132,12 @@ func (a *simSeat) open() {
 	l := a.pipe[0]
 	a.pipe = a.pipe[1:]
 	status := a.status
+	if l.shown != nil {
+		if screen := windows(a.shows); status != 0 {
+			later(a.late, func() { l.shown(screen, true) })
+		}
+		return
+	}
 	if l.m.Method == protocol.MethodClear && a.badClears {
 		status = 500
 	}

@@ -27,6 +27,7 @@ var wishes = []string{"", "", "", "Patient-open Patient-close", "Patient-open", 
 // arrive lets a new app in.
 func (s *schedule) arrive() {
 	a := newSimApp(s)
+	a.proves = s.proofs != nil && s.proofs.IntN(2) == 0
 	a.events = wishes[s.IntN(len(wishes))]
 	a.answers = s.IntN(8) != 0
 	if s.IntN(10) == 0 {

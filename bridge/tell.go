@@ -78,15 +78,19 @@ func (c *core) tell(a *app, m *message, r *round) {
 		return
 	}
 	c.seq++
-	m.seq, m.round, a.newest = c.seq, r, c.seq
+	m.seq, m.round = c.seq, r
+	if !m.question {
+		a.newest = c.seq
+	}
 	if m.change {
+		c.willAsk(a, showAfter)
 		a.told++
 		a.outdate(r)
 		a.about = append(a.about, m)
 		a.show(c.now)
 		c.after(c.cfg.AnswerWithin, func() {}) // pending looks worse from then on
 	}
-	m.Answer = a.Answers && (r != nil || m.change)
+	m.Answer = m.question || a.Answers && (r != nil || m.change)
 	switch {
 	case m.Answer:
 		m.due = c.after(m.within, func() { c.overdue(a, m) })

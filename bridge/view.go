@@ -76,10 +76,15 @@ func (c *core) view() *View {
 }
 
 func (a *app) problem() (Problem, bool) {
-	if a.paused || !a.outcome.Worse(protocol.OutcomePending) {
+	outcome, since := a.known()
+	if a.paused || !outcome.Worse(protocol.OutcomePending) {
 		return Problem{}, false
 	}
-	return Problem{Code: cmp.Or(a.why, string(a.outcome)), App: a.id, Name: a.Name, Since: a.at}, true
+	code := cmp.Or(a.why, string(outcome))
+	if outcome == protocol.OutcomeMismatch {
+		code = string(outcome)
+	}
+	return Problem{Code: code, App: a.id, Name: a.Name, Since: since}, true
 }
 
 // isUnknown: nobody can say what is current, and it is not only that the first reading is still under way.
@@ -145,16 +150,16 @@ func (c *core) worst() protocol.Phase {
 		if !a.counts() {
 			continue
 		}
-		switch {
-		case a.outcome == protocol.OutcomeMismatch, a.why == problemClearFailed:
+		switch outcome, _ := a.known(); {
+		case outcome == protocol.OutcomeMismatch, a.why == problemClearFailed:
 			return protocol.PhaseOutOfSync
-		case a.outcome.Worse(protocol.OutcomePending):
+		case outcome.Worse(protocol.OutcomePending):
 			attention = true
-		case a.outcome == protocol.OutcomePending:
+		case outcome == protocol.OutcomePending:
 			attention = attention || c.now.Sub(a.at) >= c.cfg.AnswerWithin
 		case c.misses(a):
 			attention = true // it is where we were told to bring it, and the hub may be elsewhere
-		case a.outcome == protocol.OutcomeSent:
+		case outcome == protocol.OutcomeSent:
 			unconfirmed = true
 		case !a.agrees(c.desk.what):
 			attention = true // whatever the reason, it is not where the context is
