@@ -221,6 +221,7 @@ type fakeApp struct {
 	screen      []protocol.Window // what it shows
 	mute        bool              // it does not say what it shows
 	garbled     bool              // it says something else
+	says        time.Duration     // how long it takes to
 	asked       []time.Time       // when it was asked
 }
 
@@ -229,8 +230,13 @@ func (a *fakeApp) Shown(answer func([]protocol.Window, bool)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, time.Now())
-	if !a.mute {
-		answer(a.screen, !a.garbled)
+	screen, ok := a.screen, !a.garbled
+	switch {
+	case a.mute:
+	case a.says == 0:
+		answer(screen, ok)
+	default:
+		time.AfterFunc(a.says, func() { answer(screen, ok) })
 	}
 	return nil
 }

@@ -156,6 +156,44 @@ func TestS1_AWindowThatIsOnItsWayIsNoMismatch(t *testing.T) {
 	})
 }
 
+// Two answers make a mismatch only where nothing came between: neither a change of which the app was not told, nor something
+// that it was told.
+func TestS1_AnAnswerFromBeforeSaysNothingOfAfter(t *testing.T) {
+	for name, between := range map[string]func(d *deskTest){
+		"another patient, of whom it was not told": func(d *deskTest) { d.deliver(ev("Patient-open", "2", 2, "p2")) },
+		"the same told again": func(d *deskTest) {
+			if err := d.relay.Resync(); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		for _, late := range []bool{false, true} { // whether the first answer is out, or has come
+			t.Run(fmt.Sprint(name, " ", late), func(t *testing.T) {
+				onDesk(t, func(d *deskTest) {
+					viewer := d.attachAs(App{Name: "viewer", Answers: true, Shows: true}, "ImagingStudy-open", &fakeApp{status: 200, says: 500 * time.Millisecond})
+					d.settled()
+					time.Sleep(time.Second)
+					d.hub.set("Patient-open", contextOf("p1"))
+					d.deliver(ev("Patient-open", "1", 1, "p1"))
+					viewer.shows("p9")
+					asked := time.Now().Add(showAfter)
+					time.Sleep(showAfter + 300*time.Millisecond)
+					if late {
+						time.Sleep(400 * time.Millisecond)
+					}
+					between(d)
+					time.Sleep(time.Until(asked.Add(3800 * time.Millisecond))) // one answer more, and no second one
+					if got := d.outcome(viewer.id); got == protocol.OutcomeMismatch {
+						t.Error("an answer from before was counted")
+					}
+					time.Sleep(1200 * time.Millisecond)
+					d.wantOutcome("two more", viewer, protocol.OutcomeMismatch)
+				})
+			})
+		}
+	}
+}
+
 // When it is asked: a second after it was told, however often that was; after a change that it was not told; every few
 // minutes; and when the user wants all told again. Not while it has not answered, and not who cannot say.
 func TestAppsAreAskedWhatTheyShow(t *testing.T) {

@@ -83,6 +83,7 @@ func (c *core) tell(a *app, m *message, r *round) {
 		a.newest = c.seq
 	}
 	if m.change {
+		a.proof.doubt = false
 		c.willAsk(a, showAfter)
 		a.told++
 		a.outdate(r)
