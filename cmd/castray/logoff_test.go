@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -141,6 +142,10 @@ func (h *logOffHub) startAgent(nohup bool) *exec.Cmd {
 	}
 	agent := exec.Command(args[0], args[1:]...)
 	agent.Env = append(os.Environ(), "HOME="+h.dir, "XDG_CONFIG_HOME="+h.dir, "XDG_STATE_HOME="+h.dir, "XDG_RUNTIME_DIR="+h.dir, "GORACE=atexit_sleep_ms=0")
+	// Tests that are themselves started by nohup ignore the signal, and what they start would: what is caught is not inherited.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	if err := agent.Start(); err != nil {
 		h.Fatal(err)
 	}
