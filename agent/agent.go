@@ -106,6 +106,7 @@ func New(cfg Config) *Agent {
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
 	a.relay = bridge.New(bridge.Config{
 		AnswerWithin: cfg.Settings.Local.AnswerWithin,
+		Always:       always(cfg.Settings.Apps),
 		Changed:      func(*bridge.View) { a.changed() },
 		Signal:       a.signal,
 		Log:          cfg.Log,

@@ -66,6 +66,7 @@ type guest struct {
 	conn    *ipc.Conn
 	id      string // among the relay's apps, "" before hello
 	control bool
+	ours    bool // it said the key: a command of ours, which is told who is signed in
 	sink    *sink
 	greeted chan struct{}
 }
@@ -122,7 +123,7 @@ func (g *guest) push() {
 	regular := time.NewTicker(statusEvery)
 	defer regular.Stop()
 	for {
-		if g.conn.Notify(protocol.MethodStatus, g.agent.board.text(g.control)) != nil {
+		if g.conn.Notify(protocol.MethodStatus, g.agent.board.text(g.ours)) != nil {
 			return
 		}
 		select {
@@ -177,7 +178,7 @@ func (g *guest) handle(ctx context.Context, _ *ipc.Conn, method string, params j
 		}
 		return nil, g.agent.relay.Subscribe(g.id, names(p.Events))
 	case protocol.MethodStatus:
-		return ipc.Later(func() (any, error) { return json.RawMessage(g.agent.board.text(g.control)), nil }), nil
+		return ipc.Later(func() (any, error) { return json.RawMessage(g.agent.board.text(g.ours)), nil }), nil
 	}
 	if !g.control && slices.Contains(controls, method) {
 		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This needs control: say the key of castray.json in hello."}
@@ -204,16 +205,24 @@ func (g *guest) hello(params json.RawMessage, notify bool) (any, error) {
 	if h.Key != "" && !key {
 		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "The key is not that of this run; read castray.json again."}
 	}
-	if !key && g.agent.cfg.Settings.Local.UnknownApps == "deny" {
+	peer := g.conn.Peer()
+	app := bridge.App{
+		Name: h.Name, Via: peer.Via, PID: peer.PID, Exe: peer.Exe, Events: names(h.Events), Answers: h.Answers, Shows: h.Shows,
+		Hidden: key && h.Events != nil && len(h.Events) == 0,
+	}
+	rule := ruleFor(g.agent.cfg.Settings.Apps, peer)
+	switch {
+	case rule != nil:
+		follow(rule, &app)
+	case !key && g.agent.cfg.Settings.Local.UnknownApps == "deny":
 		return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "The configuration lets no unknown app follow; ask the administrator for a rule."}
 	}
-	peer := g.conn.Peer()
+	if key { // says who is the user's own hand: a rule takes nothing away from it
+		app.MaySend, app.Sends = true, nil
+	}
 	g.sink = &sink{conn: g.conn, ready: g.greeted}
-	g.control = key
-	id, current, err := g.agent.relay.Attach(bridge.App{
-		Name: h.Name, Via: peer.Via, PID: peer.PID, Exe: peer.Exe, Events: names(h.Events), Answers: h.Answers, Shows: h.Shows,
-		MaySend: key, Hidden: key && h.Events != nil && len(h.Events) == 0,
-	}, g.sink)
+	g.ours, g.control = key, key || rule != nil && rule.Control
+	id, current, err := g.agent.relay.Attach(app, g.sink)
 	if err != nil {
 		return nil, err
 	}

@@ -84,6 +84,7 @@ var problemSentences = map[string]string{
 	string(protocol.OutcomeRefused):  "%s did not follow. Look for a question or unsaved work in it.",
 	string(protocol.OutcomeSilent):   "%s does not answer. Check its patient.",
 	"app_lost":                       "%s is not connected any more and may still show a patient. Check it, or close it.",
+	"app_missing":                    "%s is not running and has to follow. Start it.",
 	"clear_failed":                   "%s was asked to show no patient and did not confirm. Check it.",
 	"cleared_by_user":                "You cleared all apps. Choose Re-sync to bring the patient back.",
 	"context_unknown":                "The hub cannot say which patient is current. Check every app; opening a patient mends it.",
@@ -105,7 +106,7 @@ var problemSentences = map[string]string{
 }
 
 // worstFirst are the problems in which a wrong patient may be on a screen.
-var worstFirst = []string{string(protocol.OutcomeMismatch), "clear_failed", "sync_error", "app_lost", string(protocol.OutcomeFailed),
+var worstFirst = []string{string(protocol.OutcomeMismatch), "clear_failed", "sync_error", "app_lost", string(protocol.OutcomeFailed), "app_missing",
 	string(protocol.OutcomeRefused), string(protocol.OutcomeSilent), "context_unknown", problemMayStillShow, problemOffline}
 
 // sentence puts an app into the sentence of a phase that is about one app.

@@ -13,12 +13,15 @@ type App struct {
 	Via      string          // "pipe", "websocket" or an adapter's kind
 	PID      int             // 0 = unknown
 	Exe      string          // its executable, for telling that a lost app is back; "" = unknown
+	Rule     string          // the administrator's rule that it falls under; "" = none
+	Sees     []fhircast.Name // what it may see; nil = everything
 	Events   []fhircast.Name // what it asks for; nil = all that it may see
 	Answers  bool            // it answers events and clears
 	Shows    bool            // it can be asked what it shows
 	Required string          // protocol.RequiredConnected ("" too), RequiredAlways or RequiredNever
 	OnLoss   string          // OnLossMark ("" too) or OnLossClear
 	MaySend  bool            // it may request context changes
+	Sends    []fhircast.Name // which of those that are configured; nil = all
 	Hidden   bool            // a command of ours: it follows nothing and has no row
 	Adapter  bool            // it drives an unmodified app
 	Test     bool            // an adapter that may be driven from a test hub
@@ -119,18 +122,21 @@ type app struct {
 	lastSyncError time.Time
 }
 
-func (a *app) wants(n fhircast.Name) bool { return a.Events == nil || n.In(a.Events) }
+func (a *app) wants(n fhircast.Name) bool {
+	return (a.Events == nil || n.In(a.Events)) && (a.Sees == nil || n.In(a.Sees))
+}
 
 func (a *app) asks(resource string) bool {
-	return a.Events == nil || a.wants(fhircast.Name(resource+"-"+string(fhircast.Open)))
+	return a.Events == nil && a.Sees == nil || a.wants(fhircast.Name(resource+"-"+string(fhircast.Open)))
 }
 
 // asksAny tells whether the app asked for any anchor at all.
 func (a *app) asksAny() bool {
-	if a.Events == nil {
+	list := a.asksFor()
+	if list == nil {
 		return true
 	}
-	for _, n := range a.Events {
+	for _, n := range list {
 		if n.Resource() != "" && n.Verb() == fhircast.Open {
 			return true
 		}

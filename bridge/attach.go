@@ -31,7 +31,7 @@ func (in attach) apply(c *core) {
 	if back != nil {
 		c.remove(back, "")
 	}
-	a := &app{App: in.app, id: c.freeID(in.app.Name), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
+	a := &app{App: in.app, id: c.freeID(in.app), sink: in.sink, unread: make(map[int]*message), since: c.now, at: c.now}
 	a.returns = back != nil
 	a.outcome = protocol.OutcomeAcknowledged // until it is told something; what it believes decides
 	c.willAsk(a, showAfter)
@@ -80,10 +80,11 @@ func presentable(name string) string {
 	return name
 }
 
-func (c *core) freeID(name string) string {
-	id := name
-	for n := 2; c.app(id) != nil; n++ {
-		id = fmt.Sprintf("%s#%d", name, n)
+// freeID is the app's name, with a number where that is taken: by another app, or by the row of one that is missed.
+func (c *core) freeID(as App) string {
+	id := as.Name
+	for n := 2; c.app(id) != nil || as.Rule != id && slices.Contains(c.cfg.Always, id); n++ {
+		id = fmt.Sprintf("%s#%d", as.Name, n)
 	}
 	return id
 }
@@ -143,6 +144,9 @@ func (c *core) lose(a *app, reason string) {
 
 func (c *core) remove(a *app, reason string) {
 	c.apps = slices.DeleteFunc(c.apps, func(other *app) bool { return other == a })
+	if a.Rule != "" {
+		c.gone[a.Rule] = c.now
+	}
 	if !a.lost {
 		c.drain(a, "") // it shows nothing any more, so nobody complains
 		c.emit(shut{a.id, a.sink, reason})

@@ -73,7 +73,9 @@ type core struct {
 	clearings []*clearing
 
 	apps       []*app
-	seq        int // numbers messages
+	began      time.Time            // the first input
+	gone       map[string]time.Time // by rule: when its last app went
+	seq        int                  // numbers messages
 	rounds     []*round
 	requests   map[string]*request
 	complaints map[string]complaint // open SyncErrors of other subscribers, by event id
@@ -93,7 +95,8 @@ func newCore(cfg Config) *core {
 	if cfg.AnswerWithin <= 0 || cfg.AnswerWithin > maxAnswerWithin {
 		cfg.AnswerWithin = 800 * time.Millisecond
 	}
-	c := &core{cfg: cfg, requests: make(map[string]*request), complaints: make(map[string]complaint), heard: make(map[string]string)}
+	c := &core{cfg: cfg, requests: make(map[string]*request), complaints: make(map[string]complaint), heard: make(map[string]string),
+		gone: make(map[string]time.Time)}
 	c.desk.forget()
 	return c
 }
@@ -101,6 +104,9 @@ func newCore(cfg Config) *core {
 // step applies one input at one time and returns what is to be done.
 func (c *core) step(now time.Time, in input) []effect {
 	c.now, c.out, c.calm = now, nil, false
+	if c.began.IsZero() {
+		c.began = now
+	}
 	in.apply(c)
 	if c.calm { // as nearly all are under a storm of updates
 		return c.out

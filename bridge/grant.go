@@ -51,7 +51,7 @@ func (c *core) regained(was []fhircast.Name) {
 
 // misses tells whether an app asked, by name, for an event that the hub does not grant.
 func (c *core) misses(a *app) bool {
-	return !a.Hidden && !a.lost && a.counts() && slices.ContainsFunc(c.missing, func(n fhircast.Name) bool { return n.In(a.Events) })
+	return !a.Hidden && !a.lost && a.counts() && slices.ContainsFunc(c.missing, func(n fhircast.Name) bool { return n.In(a.Events) && a.wants(n) })
 }
 
 // notGranted are the problems that come of it.

@@ -29,14 +29,20 @@ func (c *core) contextFor(a *app) *protocol.ContextResult {
 	}
 	result := &protocol.ContextResult{}
 	if e := c.desk.event; e != nil {
-		mark := ""
-		if c.desk.snapshot {
-			mark = `{"snapshot":true}`
+		mark := protocol.Mark{Snapshot: c.desk.snapshot}
+		whole := c.desk.whole(e.ID)
+		if whole, mark.Derived = a.sees(whole, c.desk.what); whole != nil {
+			result.Current = whole.Relay(alias, inJSON(mark))
 		}
-		result.Current, result.Version = c.desk.whole(e.ID).Relay(alias, mark), c.desk.current().version
+		if whole != nil && !mark.Derived {
+			result.Version = c.desk.current().version
+		}
 	}
 	left := contextBytes - len(result.Current)
 	for _, o := range slices.Backward(c.desk.open) {
+		if a.Sees != nil && !o.event.Name.In(a.Sees) {
+			continue
+		}
 		text := o.event.Relay(alias, "")
 		if left -= len(text); left < 0 {
 			break

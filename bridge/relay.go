@@ -20,6 +20,7 @@ type Config struct {
 	AnswerWithin time.Duration       // for apps, before the hub gets its answer; 800 ms, at most 900 ms
 	Changed      func(*View)         // called from the relay's goroutine after every change; must not block
 	Signal       func(fhircast.Name) // UserLogout (apps are cleared by then) or UserHibernate; must not block
+	Always       []string            // the rules whose apps are missed when they are absent
 	Log          *slog.Logger
 	Rand         func() float64 // in [0, 1); nil = real
 	NewID        func() string  // of events that we make; nil = UUIDs

@@ -25,6 +25,7 @@ type round struct {
 func (c *core) newRound(d *fhircast.Delivery, change bool) *round {
 	r := &round{delivery: d, change: change, waiting: make(map[*message]*app), bad: make(map[*app]bool)}
 	if d != nil {
+		r.failed = change && len(c.missesApps()) > 0
 		r.event = d.Event
 		r.due = c.after(c.cfg.AnswerWithin, func() { c.conclude(r, true) })
 	}

@@ -95,6 +95,8 @@ func (c *core) mayAsk(a *app, event fhircast.Name) *protocol.Error {
 	switch {
 	case !a.MaySend:
 		return fault(protocol.CodeNotAllowed, "This app may follow but not send; say the key in hello, or ask the administrator for a rule that permits it.")
+	case a.Sends != nil && !event.In(a.Sends):
+		return fault(protocol.CodeNotAllowed, "The administrator's rule for this app does not permit this event.")
 	case c.sub == 0 || c.session == nil:
 		return notConnected()
 	case a.paused:

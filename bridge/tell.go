@@ -58,13 +58,17 @@ func (c *core) line(e *fhircast.Event, mark protocol.Mark) []byte {
 	if c.lastLine.event == e && c.lastLine.mark == mark {
 		return c.lastLine.text
 	}
-	text := ""
-	if mark != (protocol.Mark{}) {
-		b, _ := json.Marshal(mark)
-		text = string(b)
-	}
-	c.lastLine = line{e, mark, e.Relay(alias, text)}
+	c.lastLine = line{e, mark, e.Relay(alias, inJSON(mark))}
 	return c.lastLine.text
+}
+
+// inJSON is "" for a mark that says nothing.
+func inJSON(mark protocol.Mark) string {
+	if mark == (protocol.Mark{}) {
+		return ""
+	}
+	text, _ := json.Marshal(mark)
+	return string(text)
 }
 
 // tell puts a message into the app's queue and starts the clock on its answer. A full queue cuts the app off: it finds

@@ -11,6 +11,7 @@ import (
 // Codes of problems that are not the outcome of a row itself.
 const (
 	problemAppLost     = "app_lost"
+	problemAppMissing  = "app_missing"
 	problemClearFailed = "clear_failed"
 	problemCleared     = "cleared_by_user"
 	problemUnknown     = "context_unknown"
@@ -53,6 +54,12 @@ func (c *core) view() *View {
 		}
 		if p, bad := a.problem(); bad {
 			v.Problems = append(v.Problems, p)
+		}
+	}
+	if !c.began.IsZero() {
+		for _, rule := range c.missesApps() {
+			row, p := c.absentRow(rule)
+			v.Rows, v.Problems = append(v.Rows, row), append(v.Problems, p)
 		}
 	}
 	if c.sub == 0 {
@@ -129,7 +136,7 @@ func (c *core) judge() protocol.Phase {
 
 // worst leaves out what is pending in time.
 func (c *core) worst() protocol.Phase {
-	attention, unconfirmed := c.isUnknown(), c.unheard()
+	attention, unconfirmed := c.isUnknown() || len(c.missesApps()) > 0, c.unheard()
 	if _, ok := c.clearedProblem(); ok {
 		attention = true
 	}

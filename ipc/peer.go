@@ -2,7 +2,10 @@ package ipc
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 )
 
 // ViaPipe is Peer.Via of a Unix socket and of a Windows named pipe, the word that Status shows.
@@ -30,6 +33,24 @@ func (p Peer) Alive() (alive, known bool) {
 	return p.process.alive()
 }
 
+// Digest is the SHA-256 of its program's file, in hex, read anew each time. It fails where the program cannot be told or
+// read.
+func (p Peer) Digest() (string, error) {
+	if p.Exe == "" {
+		return "", errNoProgram
+	}
+	file, err := p.program()
+	if err != nil {
+		return "", errNoProgram // the path is nobody's business
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", errNoProgram
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
 // Release lets go of the process. Whoever accepted the connection calls it when nothing asks Alive any more.
 func (p Peer) Release() {
 	if p.process != nil {
@@ -38,6 +59,7 @@ func (p Peer) Release() {
 }
 
 var (
+	errNoProgram    = errors.New("the program at the other side cannot be told")
 	errOtherUser    = errors.New("the other side belongs to another user")
 	errOtherSession = errors.New("the other side belongs to another logon session")
 )

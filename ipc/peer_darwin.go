@@ -3,6 +3,7 @@ package ipc
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ func peerOf(c net.Conn) (p Peer, err error) {
 	}
 	return p, nil
 }
+
+// program opens the file that the process was started from. It may have been replaced since, which then does not fit a rule.
+func (p Peer) program() (*os.File, error) { return os.Open(p.Exe) }
 
 func serverOf(c net.Conn) (Peer, error) { return peerOf(c) }
 

@@ -31,6 +31,20 @@ func peerOf(c net.Conn) (p Peer, err error) {
 	return p, nil
 }
 
+// program opens what the process runs, also where its file was replaced since. While we hold the process and it lives, its
+// number is nobody else's.
+func (p Peer) program() (*os.File, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/exe", p.PID))
+	if err != nil {
+		return nil, err
+	}
+	if alive, _ := p.Alive(); !alive {
+		file.Close()
+		return nil, errNoProgram
+	}
+	return file, nil
+}
+
 // serverOf asks the kernel who listens at the socket that we dialled.
 func serverOf(c net.Conn) (p Peer, err error) {
 	err = onSocket(c, func(fd int) error {

@@ -49,6 +49,14 @@ func TestExecPathOfMacOS(t *testing.T) {
 	}
 }
 
+func TestAProgramThatCannotBeToldHasNoDigest(t *testing.T) {
+	for _, p := range []Peer{{}, {Exe: "/nowhere", PID: 1 << 30}} {
+		if digest, err := p.Digest(); digest != "" || err == nil || err.Error() != "the program at the other side cannot be told" {
+			t.Errorf("%q, %v", digest, err)
+		}
+	}
+}
+
 func TestAPeerWithoutProcessIsUnknown(t *testing.T) {
 	var p Peer
 	if alive, known := p.Alive(); alive || known {

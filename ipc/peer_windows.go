@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/windows"
@@ -82,6 +83,9 @@ func imageOf(h windows.Handle) string {
 	}
 	return windows.UTF16ToString(path[:n])
 }
+
+// program opens the file that the process was started from, which Windows keeps as it is while it runs.
+func (p Peer) program() (*os.File, error) { return os.Open(p.Exe) }
 
 // process is a handle; 0 after release.
 type process struct {

@@ -96,6 +96,9 @@ func (b *builder) build() {
 	for i := range b.lists["site"] {
 		c.Sites = append(c.Sites, b.site(scope{b: b, element: &b.lists["site"][i]}))
 	}
+	for i := range b.lists["app"] {
+		b.app(scope{b: b, element: &b.lists["app"][i]})
+	}
 	c.Local.AnswerWithin = top.value("local.answer_within").(time.Duration)
 	c.Local.UnknownApps = top.text("local.unknown_apps")
 	c.Log.Level.UnmarshalText([]byte(top.text("log.level"))) // the table allows slog's own words only
@@ -242,6 +245,32 @@ func (b *builder) verify(s scope, path string, err error) {
 	if err != nil {
 		b.problem(s.where(path), path, err.Error())
 	}
+}
+
+// app adds a rule.
+func (b *builder) app(s scope) {
+	a := App{
+		Name:     s.text("app.name"),
+		Exe:      s.text("app.exe"),
+		SHA256:   strings.ToLower(s.text("app.sha256")),
+		Events:   s.names("app.events"),
+		Send:     s.names("app.send"),
+		Required: s.text("app.required"),
+		OnLoss:   s.text("app.on_loss"),
+		Control:  s.value("app.control").(bool),
+	}
+	if a.Name == "" {
+		b.problem(s.where("app.name"), "app.name", "is needed")
+	}
+	if a.Exe == "" && a.SHA256 == "" {
+		b.problem(s.where("app.exe"), "app.exe", "or app.sha256 is needed: a name alone is what anybody can say")
+	}
+	for _, other := range b.out.Apps {
+		if strings.EqualFold(other.Name, a.Name) {
+			b.problem(s.where("app.name"), "app.name", "another [[app]] has this name")
+		}
+	}
+	b.out.Apps = append(b.out.Apps, a)
 }
 
 func (b *builder) site(s scope) Site {

@@ -20,7 +20,9 @@ type Config struct {
 		AnswerWithin time.Duration // more than 0, at most 900 ms
 		UnknownApps  string        // "allow": may follow, not send; "deny": refused
 	}
-	Log struct{ Level slog.Level }
+	// Apps are the rules for local apps; the first that fits holds.
+	Apps []App
+	Log  struct{ Level slog.Level }
 
 	// Warnings are sentences about settings that have no effect, each with its place.
 	Warnings []string
@@ -39,6 +41,18 @@ type Site struct {
 	CAFile   string   // "" is the system's authorities alone
 	// Hub is what [site.hub] and [hub] say. URL and Topic serve where the sign-in gives none; there is never a TokenFile.
 	Hub Hub
+}
+
+// An App is a rule for one local app. It has an executable or a SHA-256, or both, and then both have to fit.
+type App struct {
+	Name     string          // the rule's label, unique
+	Exe      string          // path; "" = any
+	SHA256   string          // of the executable, in lower-case hex; "" = any
+	Events   []fhircast.Name // that it may see; nil = all
+	Send     []fhircast.Name // that it may ask for; nil = none
+	Required string          // "connected", "always" or "never"
+	OnLoss   string          // "mark" or "clear"
+	Control  bool            // may do what the tray does
 }
 
 // A Hub is how to speak with a FHIRcast hub.

@@ -90,9 +90,13 @@ var refusals = []struct {
 	{"redirect", oneSite + "redirect = \"localhost\"\n", "FILE:5:1: site.redirect: want \"loopback\" or, with ports, such as \"loopback:17321,17322\""},
 	{"redirect ports", oneSite + "redirect = \"loopback:1,1\"\n", "FILE:5:1: site.redirect: want different ports from 1 to 65535, such as \"loopback:17321,17322\""},
 
-	{"not built: rules for apps", "[[app]]\nname = \"viewer\"\nexe = \"/usr/bin/viewer\"\non_loss = \"clear\"\n",
-		"FILE:1:3: app: not in this version; take it out, so that nobody relies on it"},
-	{"not built, and wrong", "[[app]]\nsha256 = \"12\"\n", "FILE:2:1: app.sha256: want 64 hex digits"},
+	{"not built: who signed an app", "[[app]]\nname = \"viewer\"\nexe = \"/usr/bin/viewer\"\nsigner = \"Example Inc.\"\n",
+		"FILE:4:1: app.signer: this is not in this version; take it out, so that nobody relies on it"},
+	{"rule that fits anybody", oneSite + "[[app]]\nname = \"viewer\"\n", "FILE:5:3: app.exe: or app.sha256 is needed: a name alone is what anybody can say"},
+	{"rule without a label", oneSite + "[[app]]\nexe = \"/usr/bin/viewer\"\n", "FILE:5:3: app.name: is needed"},
+	{"two rules of one label", oneSite + "[[app]]\nname = \"viewer\"\nexe = \"/a\"\n[[app]]\nname = \"Viewer\"\nexe = \"/b\"\n",
+		"FILE:9:1: app.name: another [[app]] has this name"},
+	{"half a hash", "[[app]]\nsha256 = \"12\"\n", "FILE:2:1: app.sha256: want 64 hex digits"},
 	{"not built: adapters", "[[adapter]]\nname = \"horos\"\n", "FILE:1:3: adapter: not in this version; take it out, so that nobody relies on it"},
 	{"not built: shared workstations", "[session]\nshared = true\nmemory_only = \"refuse\"\n",
 		"FILE:2:1: session.shared: this is not in this version; take it out, so that nobody relies on it\n" +
