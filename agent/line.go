@@ -195,11 +195,14 @@ func (a *Agent) fail(err error) {
 	a.notify(problemRefused, "The configuration of the hub cannot be used. Ask your administrator; the log says why.")
 }
 
+// transport makes requests, by HTTP/1.1 on purpose: with a TLS configuration of our own and nothing said, net/http offers no
+// other. HTTP/2 puts all requests on one connection, and keeps to it while one of them waits; where the network has changed
+// under it, everything that is asked afterwards waits there too, until its deadline, and again at the next try. So a request
+// that is given up takes its connection with it, and the next one has another.
 func (a *Agent) transport(roots *x509.CertPool) *http.Transport {
 	t := &http.Transport{
 		Proxy: a.proxy, OnProxyConnectResponse: proxyAnswered,
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConns:        4,
 		IdleConnTimeout:     90 * time.Second,
