@@ -23,11 +23,12 @@ import (
 // Config is how a sandbox is set up. The zero value is one user, who has to press Allow, on any free port, and nothing
 // is written.
 type Config struct {
-	Listen      string // a loopback address with its port; "" is 127.0.0.1:0
-	AutoApprove bool   // sign in at once as the first user, without pages
-	Users       int    // how many people can sign in, each with a session; 0 is one, at most 100
-	Dir         string // where the certificate authority and a configuration are written, made if need be; "" writes nothing
-	Misbehave   Faults // what the hub does wrong; nil is an honest hub
+	Listen      string    // a loopback address with its port; "" is 127.0.0.1:0
+	AutoApprove bool      // sign in at once as the first user, without pages
+	Users       int       // how many people can sign in, each with a session; 0 is one, at most 100
+	Dir         string    // where the certificate authority and a configuration are written, made if need be; "" writes nothing
+	Misbehave   Faults    // what the hub does wrong; nil is an honest hub
+	Replay      Recording // what happens in the first user's session once somebody has subscribed to it; nil is nothing
 	Log         *slog.Logger
 }
 
@@ -44,6 +45,7 @@ type Sandbox struct {
 	page     *page
 	users    []user
 	info     Info
+	replay   Recording
 	dir      string
 }
 
@@ -68,7 +70,7 @@ func New(ctx context.Context, c Config) (*Sandbox, error) {
 	if c.Users < 0 || c.Users > maxUsers {
 		return nil, fmt.Errorf("a sandbox has 1 to %d users", maxUsers)
 	}
-	s := &Sandbox{log: c.Log, sessions: &hub.Memory{}}
+	s := &Sandbox{log: c.Log, sessions: &hub.Memory{}, replay: c.Replay}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -226,12 +228,22 @@ func (s *Sandbox) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(s.listener, "", "") }()
 	s.log.Info("sandbox ready", "address", s.listener.Addr().String())
+	played := make(chan struct{})
+	playing, enough := context.WithCancel(ctx)
+	go func() {
+		defer close(played)
+		if s.replay != nil {
+			s.play(playing, s.replay)
+		}
+	}()
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-served:
 		served <- err
 	}
+	enough()
+	<-played
 	s.door.Close()
 	end()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)

@@ -14,7 +14,7 @@ import (
 
 func (t *tool) sandboxCommand() *cobra.Command {
 	var c sandbox.Config
-	var misbehave string
+	var misbehave, replay string
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Serve an invented hospital on this computer, to try and test against",
@@ -38,6 +38,12 @@ can be tried: castray sandbox --misbehave help`,
 				}
 				c.Misbehave = faults
 			}
+			if replay != "" {
+				var err error
+				if c.Replay, err = readRecording(replay); err != nil {
+					return err
+				}
+			}
 			return t.serveSandbox(cmd.Context(), c)
 		},
 	}
@@ -46,7 +52,21 @@ can be tried: castray sandbox --misbehave help`,
 	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
 	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
 	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what the hub does wrong: names or name=times, with commas; \"help\" lists them")
+	cmd.Flags().StringVar(&replay, "replay", "", "what happens once somebody has subscribed: a `FILE` of castray watch --record")
 	return cmd
+}
+
+func readRecording(name string) (sandbox.Recording, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	defer file.Close()
+	r, err := sandbox.ReadRecording(file)
+	if err != nil {
+		return nil, failf(exitFailed, "%s cannot be played: %s. Make one with: castray watch --record FILE", name, err)
+	}
+	return r, nil
 }
 
 // listFaults prints what --misbehave takes.

@@ -25,7 +25,8 @@ type watch struct {
 	record string // file that messages are added to
 
 	copies *os.File
-	status string // as last told
+	names  *synthetic // of the copies
+	status string     // as last told
 	leave  func()
 	mu     sync.Mutex
 	failed error // why an output is no longer complete
@@ -53,7 +54,7 @@ With --json each line is the message as received.`,
 	cmd.Flags().StringSliceVar(&w.events, "events", nil, "follow only these events, such as Patient-open,Patient-close")
 	cmd.Flags().StringVar(&answer, "answer", "none", "what to answer to each event: 200, 202, 409 or none")
 	cmd.Flags().StringVar(&w.show, "show", "", `say that this is shown when asked: a FILE with {"windows":[...]}, read each time`)
-	cmd.Flags().StringVar(&w.record, "record", "", "add each message to this `FILE` too, as JSON; it names patients")
+	cmd.Flags().StringVar(&w.record, "record", "", "write each message to this `FILE` too, as JSON, with invented identifiers for real ones")
 	return cmd
 }
 
@@ -75,10 +76,11 @@ func (w *watch) run(ctx context.Context) error {
 	}
 	if w.record != "" {
 		var err error
-		if w.copies, err = os.OpenFile(w.record, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		if w.copies, err = os.OpenFile(w.record, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
 		defer w.copies.Close()
+		w.names = newSynthetic()
 	}
 	var err error
 	if o.Address, err = w.address(); err != nil {
@@ -117,7 +119,8 @@ func (w *watch) message(method string, params json.RawMessage) {
 	}
 	line := fmt.Sprintf(`{"jsonrpc":"2.0","method":%s,"params":%s}`, name, params)
 	if w.copies != nil {
-		if _, err := fmt.Fprintln(w.copies, line); err != nil {
+		recorded := fmt.Sprintf(`{"jsonrpc":"2.0","method":%s,"params":%s}`, name, w.names.message(method, params))
+		if _, err := fmt.Fprintln(w.copies, recorded); err != nil {
 			w.fail(fmt.Errorf("record: %w", err))
 			return
 		}

@@ -46,7 +46,7 @@ func TestWatchEndsWhenItCannotRecord(t *testing.T) {
 	file.Close()
 	tool, stdout, _ := newTool()
 	left := false
-	w := &watch{tool: tool, copies: file, leave: func() { left = true }}
+	w := &watch{tool: tool, copies: file, names: newSynthetic(), leave: func() { left = true }}
 	w.message(protocol.MethodClear, json.RawMessage(`{"reason":"closed"}`))
 	if !left || !errors.Is(w.failed, os.ErrClosed) || stdout.String() != "" {
 		t.Errorf("left %v, %v, printed %q", left, w.failed, stdout)
