@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
-	"github.com/castray/castray/ipc/protocol"
 )
 
 // A Recording is what castray watch --record wrote: the events that a hub once sent, with the time between them.
@@ -24,6 +23,7 @@ type recorded struct {
 }
 
 const (
+	eventMethod = "event" // of the local protocol, in whose words a recording is written
 	longestLine = 6 << 20
 	longestGap  = 10 * time.Second // between two events: nobody wants to wait for a coffee break again
 	lookForApps = 100 * time.Millisecond
@@ -44,7 +44,7 @@ func ReadRecording(r io.Reader) (Recording, error) {
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return nil, fmt.Errorf("line %d is no message", n)
 		}
-		if m.Method != protocol.MethodEvent || m.Params["castray"] != nil {
+		if m.Method != eventMethod || m.Params["castray"] != nil {
 			continue
 		}
 		e := recorded{text: m.Params}
