@@ -68,6 +68,7 @@ type chaos struct {
 	*rand.Rand
 	faults, changes int
 	patient         string // current at the hub, if a Patient-open made it so
+	hubRuns         time.Time // since the last change, but for the time in which it was frozen
 	denied          time.Time
 	healed          []time.Duration
 	samples         []chaosSample
@@ -97,9 +98,9 @@ func (c *chaos) act() {
 	case n < 17:
 		c.order(soakOrder{Do: "send", Text: chaosTexts[c.IntN(len(chaosTexts))]})
 	case n < 19:
-		c.freeze(c.hub, false)
+		c.freezeHub()
 	case n < 20:
-		c.freeze(c.agent, true)
+		c.freezeAgent()
 	case n < 22:
 		c.apps[c.IntN(len(c.apps))].hang(time.Duration(c.IntN(4000)) * time.Millisecond)
 	case n < 23:
@@ -129,6 +130,7 @@ func (c *chaos) rare() {
 
 func (c *chaos) change() {
 	c.changes++
+	defer func() { c.hubRuns = time.Now() }()
 	switch n := c.IntN(8); {
 	case n == 0 && c.patient != "":
 		c.order(soakOrder{Do: "close", Patient: c.patient})
@@ -142,17 +144,35 @@ func (c *chaos) change() {
 	}
 }
 
-// freeze stops a process for a moment. An agent that is frozen can tell nobody what happens meanwhile.
-func (c *chaos) freeze(p *soakProcess, tells bool) {
+// freezeAgent stops the agent for a moment: it can tell nobody what happens meanwhile.
+func (c *chaos) freezeAgent() {
 	c.Helper()
 	d := time.Duration(c.IntN(2000)) * time.Millisecond
-	if tells {
+	c.watch.excuse(d + time.Second)
+	c.freeze(c.agent, d, c.change)
+}
+
+// freezeHub stops the hub for a moment. What has changed there just before may not be on its way yet.
+func (c *chaos) freezeHub() {
+	c.Helper()
+	d := time.Duration(c.IntN(2000)) * time.Millisecond
+	ran := time.Since(c.hubRuns)
+	if ran < hubSends {
 		c.watch.excuse(d + time.Second)
 	}
-	benchCheck(c, p.Process.Signal(syscall.SIGSTOP))
-	if tells {
-		c.change()
+	c.freeze(c.hub, d, func() {})
+	if ran < hubSends {
+		c.hubRuns = time.Now().Add(-ran)
 	}
+}
+
+// hubSends is how long a hub that runs may take to send what has changed there, on a machine with much else to do.
+const hubSends = 300 * time.Millisecond
+
+func (c *chaos) freeze(p *soakProcess, d time.Duration, meanwhile func()) {
+	c.Helper()
+	benchCheck(c, p.Process.Signal(syscall.SIGSTOP))
+	meanwhile()
 	soakPause(d)
 	benchCheck(c, p.Process.Signal(syscall.SIGCONT))
 }
