@@ -13,6 +13,9 @@ const (
 	laterSave = 5 * time.Second
 )
 
+// askedSkew is for a server whose parts have clocks of their own.
+const askedSkew = time.Minute
+
 // exchange sends the code, once, and makes the session (RFC 6749, 4.1.3; RFC
 // 7636, 4.5). A correct server answers a second sending by revoking all.
 func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
@@ -46,6 +49,11 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, err
 	}
 	s.take(ans)
+	if l.Site.Shared && s.grant.User.Subject == "" {
+		_ = s.SignOut(ctx) // it has stored nothing; what was granted to nobody is not left open
+		return nil, &failure{doing: "exchange the code: nobody is named",
+			sentence: "This workstation is shared, and the sign-in server did not say who you are: your administrator has to check that it grants openid and fhirUser."}
+	}
 	s.vault.owner.Store(s)
 	s.keep(ctx, firstSave)
 	return s, nil
@@ -68,6 +76,9 @@ func (a *Attempt) user(ctx context.Context, w *web, ans *tokenAnswer, granted []
 	if id == nil {
 		a.launcher.log().Warn("server sent an id_token but names no issuer or keys; the user is unknown")
 		return User{}, nil
+	}
+	if a.anew {
+		id.fresh = time.Since(a.Until.Add(-a.launcher.wait())) + askedSkew
 	}
 	return id.check(ctx, ans, a.nonce)
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"slices"
@@ -27,6 +28,8 @@ type identity struct {
 	issuer   issuer
 	clientID string
 	keys     *oidc.RemoteKeySet
+	// fresh is how long before the token its person may have signed in; 0 = ever.
+	fresh time.Duration
 }
 
 // identity prepares the check. nil without error: the server named no issuer
@@ -79,12 +82,13 @@ func (id *identity) check(ctx context.Context, a *tokenAnswer, nonce string) (Us
 		return User{}, badIdentity("is not signed by a key of the server")
 	}
 	var c struct {
-		AZP       string `json:"azp"`
-		NotBefore int64  `json:"nbf"`
-		Name      string `json:"name"`
-		Preferred string `json:"preferred_username"`
-		FHIRUser  string `json:"fhirUser"`
-		Profile   string `json:"profile"`
+		AZP       string          `json:"azp"`
+		NotBefore int64           `json:"nbf"`
+		Name      string          `json:"name"`
+		Preferred string          `json:"preferred_username"`
+		FHIRUser  string          `json:"fhirUser"`
+		Profile   string          `json:"profile"`
+		AuthTime  json.RawMessage `json:"auth_time"`
 	}
 	if t.Claims(&c) != nil {
 		return User{}, badIdentity("has claims of a wrong type")
@@ -107,6 +111,8 @@ func (id *identity) check(ctx context.Context, a *tokenAnswer, nonce string) (Us
 		return User{}, badIdentity("belongs to another access token")
 	case t.Subject == "":
 		return User{}, badIdentity("names nobody")
+	case id.fresh > 0 && t.IssuedAt.Sub(seconds(c.AuthTime)) > id.fresh:
+		return User{}, notAsked()
 	}
 	u := User{Name: c.Name, FHIRUser: c.FHIRUser, Subject: t.Subject}
 	if u.Name == "" {
@@ -129,6 +135,23 @@ func isFHIRUser(ref string) bool {
 		return true
 	}
 	return false
+}
+
+// seconds reads a time that a server may leave out, which is then of the future:
+// SMART forbids to demand auth_time of it.
+func seconds(raw json.RawMessage) time.Time {
+	var s float64
+	if json.Unmarshal(raw, &s) != nil || s <= 0 {
+		return time.Now().Add(issueSkew)
+	}
+	return time.Unix(int64(s), 0)
+}
+
+// notAsked is prompt=login not obeyed: this may be whoever used the browser
+// before.
+func notAsked() error {
+	return &failure{doing: "id_token: it is of an earlier sign-in",
+		sentence: "The sign-in server did not ask who you are and took you for the last user: close the browser and sign in again, and tell your administrator if it stays so."}
 }
 
 func badIdentity(what string) error {

@@ -54,6 +54,7 @@ type Attempt struct {
 	state      string
 	nonce      string // "" without openid
 	verifier   Secret
+	anew       bool        // whoever signs in has to be asked who that is
 	answer     chan answer // room for the one answer
 	superseded chan struct{}
 	closing    sync.Once
@@ -74,6 +75,15 @@ func (l *Launcher) SignIn(ctx context.Context) (*Session, error) {
 // the link themselves. It opens no browser. An attempt that was pending is
 // superseded: its Wait returns at once.
 func (l *Launcher) Start(ctx context.Context) (*Attempt, error) {
+	return l.start(ctx, l.Site.Shared)
+}
+
+// StartAnew is Start for another person than the one who signed in last: the
+// server is asked to let nobody in for what the browser remembers (OpenID
+// Connect Core, 3.1.2.1, prompt=login).
+func (l *Launcher) StartAnew(ctx context.Context) (*Attempt, error) { return l.start(ctx, true) }
+
+func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
@@ -83,7 +93,7 @@ func (l *Launcher) Start(ctx context.Context) (*Attempt, error) {
 	}
 	a := &Attempt{
 		Until: time.Now().Add(l.wait()), launcher: l, meta: meta,
-		state: random(), verifier: NewSecret(random()),
+		state: random(), verifier: NewSecret(random()), anew: anew,
 		answer: make(chan answer, 1), superseded: make(chan struct{}),
 	}
 	if hasScope(l.Site.Scopes, "openid") {
@@ -197,6 +207,9 @@ func (a *Attempt) build() error {
 	q.Set("code_challenge_method", "S256")
 	if a.nonce != "" {
 		q.Set("nonce", a.nonce)
+	}
+	if a.anew {
+		q.Set("prompt", "login")
 	}
 	u.RawQuery = q.Encode()
 	a.URL = u.String()

@@ -44,6 +44,10 @@ type Site struct {
 	// where `cast-hub` is hub.url, `cast-session` hub.topic, and a topic may be
 	// an address: its origin then gets the token too.
 	Names2019 bool
+	// Shared is a workstation whose account several people use: each sign-in
+	// asks the server to ask who it is, and one that names nobody fails. Such a
+	// Launcher gets no Store.
+	Shared bool
 	// LoopbackHTTP accepts http for loopback IP literals. For developers only.
 	LoopbackHTTP bool
 }

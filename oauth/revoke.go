@@ -2,7 +2,9 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -56,6 +58,24 @@ func (s *Session) SignOut(ctx context.Context) error {
 		return fmt.Errorf("sign out: %w", err)
 	}
 	return nil
+}
+
+// Forget revokes and deletes what an earlier process stored for this site,
+// without going on with it. Nothing stored is no error; ErrLocked and
+// ErrUnavailable say that something may still be. It is for a Launcher that has
+// no session.
+func (l *Launcher) Forget(ctx context.Context) error {
+	s := l.session(newWeb(l.Site, l.HTTP), saved{})
+	had, err := s.vault.load(ctx, laterSave, l.Site)
+	switch {
+	case err == nil:
+		s.ends = saved{Revoke: had.Revoke, ClientID: had.ClientID}
+		s.refresh = NewSecret(had.Refresh)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrLoginNeeded): // what cannot be read can be deleted
+		return fmt.Errorf("forget: %w", err)
+	}
+	s.vault.owner.Store(s)
+	return s.SignOut(ctx)
 }
 
 // revoke sends token once, and once more if the server asks to wait and there
