@@ -30,8 +30,10 @@ type Config struct {
 	Host     string // of this workstation, for subscriber.name
 	Version  string
 
-	Store   oauth.Store                                 // keeps the sign-in; nil = it ends with the process
+	Store   oauth.Store                                 // keeps the sign-in; nil = it ends with the process. In shared mode only to forget what it kept before
 	OpenURL func(ctx context.Context, url string) error // shows a page in the system browser; may block
+	// Screen tells of every lock and unlock of the screen until ctx ends, or returns why it cannot; nil = nothing tells.
+	Screen func(ctx context.Context, tell func(locked bool)) error
 	// Changed is told every new Status, and whether a sign-in waits in the browser. It must not block.
 	Changed func(s protocol.Status, signingIn bool)
 	// Wall is the time of day, by which a suspend is noticed; nil = time.Now. It is not used to measure anything else.
@@ -74,6 +76,7 @@ type Agent struct {
 	line       *line
 	joined     hubKey // what the sign-in named when line was made
 	paused     bool
+	locked     bool           // the user has left the desk, or the screen is locked
 	pauses     map[string]int // by app, "" = all: numbers them, so that only the last one's time ends it
 	ended      bool           // the sign-in ended
 	expired    bool           // its token has, and cannot be renewed; the subscription may live on
@@ -156,6 +159,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.running = ctx
 	a.wait.Go(func() { _ = a.relay.Run(late) })
 	a.begin()
+	a.wait.Go(a.watchScreen)
 	a.publish() // before an app can ask for it
 	door := &door{agent: a, listener: listener}
 	a.wait.Go(func() { door.serve(late) })
@@ -252,16 +256,21 @@ func (a *Agent) changed() {
 
 // signal is what the hub wants of the whole session. The apps are cleared by then (S8).
 func (a *Agent) signal(n fhircast.Name) {
-	if n.Is(fhircast.UserLogout) {
+	switch {
+	case n.Is(fhircast.UserLogout):
 		a.wait.Go(func() { _ = a.signOut(a.running, protocol.ReasonUserLogout) })
+	case n.Is(fhircast.UserHibernate):
+		a.wait.Go(func() { _ = a.lock(a.running) })
 	}
 }
 
-// begin is the start: join the configured hub, or go on with the last sign-in.
+// begin is the start: join the configured hub, or go on with the last sign-in, of which a shared workstation has none.
 func (a *Agent) begin() {
 	switch {
 	case a.static():
 		a.joinStatic(nil)
+	case a.shared():
+		a.forgetEarlier()
 	case a.firstSite() != nil:
 		a.resumeSite(a.firstSite())
 	}
@@ -285,6 +294,9 @@ func (a *Agent) stop() {
 	}
 	a.mayStillShow(still)
 	a.publish()
+	if a.shared() {
+		a.revokeAll()
+	}
 	if a.endSess != nil {
 		a.endSess()
 	}

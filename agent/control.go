@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth"
 )
 
 // controls are the methods that need control (DESIGN 3.2), whether this version has them or not.
@@ -38,10 +39,14 @@ func (a *Agent) control(ctx context.Context, method string, params json.RawMessa
 		if err := protocol.Decode(params, &p); err != nil {
 			return nil, err
 		}
-		url, err := a.signIn(ctx, p)
+		url, err := a.signIn(ctx, p, (*oauth.Launcher).Start)
 		return protocol.SigninResult{URL: url}, err
 	case protocol.MethodSignout:
 		return nil, a.signOut(ctx, protocol.ReasonSignedOut)
+	case protocol.MethodLock:
+		return nil, a.lock(ctx)
+	case protocol.MethodUserSwitch:
+		return nil, a.switchUser(ctx)
 	case protocol.MethodPause:
 		var p protocol.PauseParams
 		if err := protocol.Decode(params, &p); err != nil {
@@ -123,7 +128,7 @@ func (a *Agent) later(d time.Duration, what func()) {
 const joinWithin = 15 * time.Second
 
 // resume brings one app back, or all: the context is read before anything is told, and what will change is returned
-// before it is pushed (DESIGN 1).
+// before it is pushed (DESIGN 1). It ends a lock too: who asks is back at the desk.
 func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 	if app != "" {
 		if err := a.do(ctx, func() { a.pauses[app]++ }); err != nil {
@@ -135,6 +140,7 @@ func (a *Agent) resume(ctx context.Context, app string) ([]string, error) {
 	paused := false
 	var ended <-chan struct{}
 	err := a.do(ctx, func() {
+		a.unlock()
 		if paused = a.paused; paused {
 			a.rejoin(func(ids []string) { changes <- ids })
 		}

@@ -8,6 +8,7 @@ import (
 // facts are what the phase is made of.
 type facts struct {
 	stopping  bool
+	locked    bool
 	paused    bool
 	signingIn bool // a browser is open and nobody is signed in
 	ended     bool // the sign-in is over and only a person can go on
@@ -16,12 +17,13 @@ type facts struct {
 	desk      protocol.Phase
 }
 
-// phase is the first that holds (DESIGN 3.4). blocked and locked come with policies and the desktop's lock, which nothing
-// here can raise yet.
+// phase is the first that holds (DESIGN 3.4). blocked comes with policies, which nothing here can raise yet.
 func (f facts) phase() protocol.Phase {
 	switch {
 	case f.stopping:
 		return protocol.PhaseStopping
+	case f.locked:
+		return protocol.PhaseLocked
 	case f.paused:
 		return protocol.PhasePaused
 	case f.desk != "":
@@ -51,6 +53,7 @@ const (
 	problemOffline        = "offline"
 	problemMayStillShow   = "may_still_show"
 	problemKeychain       = "keychain"
+	problemScreenUnheard  = "screen_unheard"
 )
 
 // The relay's, which sentences are about: the hub does not send us all that was asked for; an app named such an event.
@@ -72,7 +75,7 @@ var sentences = map[protocol.Phase]string{
 	protocol.PhasePaused:      "Paused. Apps do not follow until you choose Resume.",
 	protocol.PhaseOffline:     "No connection to the hub. Apps may show different patients.",
 	protocol.PhaseLoginNeeded: "Your sign-in has ended. Choose Sign in to go on.",
-	protocol.PhaseLocked:      "Session locked",
+	protocol.PhaseLocked:      "Locked. Unlock the screen, or choose Resume to go on.",
 	protocol.PhaseBlocked:     "Blocked by policy. Ask your administrator.",
 	protocol.PhaseStopping:    "Stopping...",
 }
@@ -103,6 +106,7 @@ var problemSentences = map[string]string{
 	problemOffline:                   "No connection to the hub. It is tried again by itself.",
 	problemMayStillShow:              "%s may still show a patient. Check it, or close it.",
 	problemKeychain:                  "The sign-in cannot be kept. You will have to sign in after every restart.",
+	problemScreenUnheard:             "Castray cannot hear when this screen is locked. Choose Sign out before you leave.",
 }
 
 // worstFirst are the problems in which a wrong patient may be on a screen.

@@ -18,14 +18,15 @@ import (
 var update = flag.Bool("update", false, "write docs/problems.md")
 
 func TestPhaseIsTheFirstThatHolds(t *testing.T) {
-	all := facts{stopping: true, paused: true, signingIn: true, ended: true, signedIn: true, waiting: true, desk: protocol.PhaseInSync}
+	all := facts{stopping: true, locked: true, paused: true, signingIn: true, ended: true, signedIn: true, waiting: true, desk: protocol.PhaseInSync}
 	for _, c := range []struct {
 		name  string
 		drop  func(f *facts)
 		phase protocol.Phase
 	}{
 		{"everything at once", func(*facts) {}, protocol.PhaseStopping},
-		{"not stopping", func(f *facts) { f.stopping = false }, protocol.PhasePaused},
+		{"not stopping", func(f *facts) { f.stopping = false }, protocol.PhaseLocked},
+		{"not locked", func(f *facts) { f.locked = false }, protocol.PhasePaused},
 		{"not paused: the desk decides", func(f *facts) { f.paused = false }, protocol.PhaseInSync},
 		{"no subscription", func(f *facts) { f.desk = "" }, protocol.PhaseSigningIn},
 		{"nobody at the browser", func(f *facts) { f.signingIn = false }, protocol.PhaseLoginNeeded},

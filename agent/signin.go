@@ -71,9 +71,9 @@ func (a *Agent) giveUp() {
 }
 
 // signIn starts a sign-in and returns the address to finish it at.
-func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams) (string, error) {
+func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start func(*oauth.Launcher, context.Context) (*oauth.Attempt, error)) (string, error) {
 	if a.static() {
-		return "", &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This agent joins a hub without sign-in; configure a [[site]] to sign in."}
+		return "", errNoSignIn
 	}
 	s := a.site(p.Site)
 	if s == nil {
@@ -83,7 +83,7 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams) (string, er
 	if err != nil {
 		return "", err
 	}
-	begun, err := launcher.Start(ctx)
+	begun, err := start(launcher, ctx)
 	if err != nil {
 		words := oauth.Sentence(err)
 		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
@@ -98,6 +98,8 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams) (string, er
 	}
 	return begun.URL, nil
 }
+
+var errNoSignIn = &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This agent joins a hub without sign-in; configure a [[site]] to sign in."}
 
 // freeLauncher is the site's, once nothing else works on what it has stored: of two sign-ins at once, one would take the
 // other's place in the keychain.
@@ -153,7 +155,7 @@ func (a *Agent) attempted(s *config.Site, at *attempt, session *oauth.Session, e
 	a.solved(problemSigninPending)
 	switch {
 	case err == nil:
-		a.paused = false // who signs in wants to go on
+		a.paused, a.locked = false, false // who signs in wants to go on
 		a.pauses[""]++
 		a.signedIn(s, session)
 	case errors.Is(err, oauth.ErrDeclined):

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"strings"
 
 	"github.com/castray/castray/ipc/protocol"
@@ -31,13 +33,13 @@ func (a *Agent) startSignOut(why protocol.Reason) <-chan struct{} {
 	if a.endSess != nil {
 		a.endSess()
 	}
-	old := ending{session: a.session, why: why, before: a.stored, left: make(chan struct{})}
+	old := ending{session: cmp.Or(a.session, a.refused), why: why, before: a.stored, left: make(chan struct{})}
 	if first := a.storedSite(); old.session == nil && first != nil {
 		old.launcher, _ = a.launcher(first) // without its authorities there is nobody to ask, and nothing was read
 	}
 	a.session, a.endSess, a.resuming, a.refused = nil, nil, nil, nil
 	a.ended, a.expired, a.paused, a.shut, a.stuck = false, false, false, false, a.static()
-	clear(a.notices)
+	maps.DeleteFunc(a.notices, func(code string, _ notice) bool { return code != problemScreenUnheard })
 	a.pauses[""]++
 	finished := make(chan struct{})
 	a.stored = finished
@@ -91,10 +93,22 @@ func (a *Agent) forget(e ending) error {
 	if e.session != nil {
 		err = e.session.SignOut(a.running)
 	}
-	if errors.Is(err, oauth.ErrUnavailable) {
+	if nothingKept(err) {
 		return nil
 	}
 	return err
+}
+
+// nothingKept: where there is no keychain there never was anything in it.
+func nothingKept(err error) bool { return errors.Is(err, oauth.ErrUnavailable) }
+
+// revokeAll ends at the server what ends with this process: nobody could use it any more but who should not.
+func (a *Agent) revokeAll() {
+	for _, s := range []*oauth.Session{a.session, a.refused} {
+		if s != nil {
+			a.wait.Go(func() { _ = s.SignOut(a.running) })
+		}
+	}
 }
 
 // mayStillShow says which apps could not be cleared.

@@ -87,17 +87,27 @@ func (a *Agent) launcher(s *config.Site) (*oauth.Launcher, error) {
 	if l := a.launchers[s.Name]; l != nil {
 		return l, nil
 	}
+	store := a.cfg.Store
+	if a.shared() {
+		store = nil
+	}
+	l, err := a.launcherFor(s, store)
+	if err == nil {
+		a.launchers[s.Name] = l
+	}
+	return l, err
+}
+
+func (a *Agent) launcherFor(s *config.Site, store oauth.Store) (*oauth.Launcher, error) {
 	roots, err := siteRoots(s)
 	if err != nil {
 		return nil, err
 	}
-	l := &oauth.Launcher{
+	return &oauth.Launcher{
 		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
-			HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test},
-		HTTP: &http.Client{Transport: a.transport(roots)}, Store: a.cfg.Store, OpenURL: a.browse, Log: a.cfg.Log,
-	}
-	a.launchers[s.Name] = l
-	return l, nil
+			HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test, Shared: a.shared()},
+		HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, OpenURL: a.browse, Log: a.cfg.Log,
+	}, nil
 }
 
 // siteRoots trusts what the site and its hub add to the system's authorities.

@@ -168,6 +168,7 @@ func (a *Agent) solved(codes ...string) {
 func (a *Agent) facts(desk protocol.Phase) facts {
 	return facts{
 		stopping:  a.stopping,
+		locked:    a.locked,
 		paused:    a.paused,
 		signingIn: a.attempt != nil && a.session == nil,
 		ended:     a.ended,

@@ -22,7 +22,9 @@ type Config struct {
 	}
 	// Apps are the rules for local apps; the first that fits holds.
 	Apps []App
-	Log  struct{ Level slog.Level }
+	// Session is how sign-ins are held. Shared: several people use this account, so nothing is kept.
+	Session struct{ Shared bool }
+	Log     struct{ Level slog.Level }
 
 	// Warnings are sentences about settings that have no effect, each with its place.
 	Warnings []string

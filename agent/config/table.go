@@ -137,8 +137,9 @@ var tables = []table{
 	{name: "session",
 		help: "Signed-in sessions.",
 		keys: []key{
-			{name: "shared", kind: yesNo, def: "false", sources: anywhere, state: refused,
-				help: "A workstation whose account several people use: nothing is kept, everything is wiped at lock and sign-out."},
+			{name: "shared", kind: yesNo, def: "false", sources: anywhere,
+				help: "A workstation whose account several people use: nothing is kept in the keychain, every sign-in asks who it is, and locking the screen " +
+					"ends the session; see [Shared workstations](sign-in.md#shared-workstations)."},
 			{name: "memory_only", kind: text, def: "allow", words: []string{"allow", "refuse"}, sources: anywhere, state: refused,
 				help: "Whether to sign in where no keychain can keep the sign-in."},
 		}},
