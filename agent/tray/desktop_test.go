@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/castray/castray/agent/desktop"
 	"github.com/castray/castray/assets"
 	"github.com/castray/castray/ipc/protocol"
 )
@@ -21,7 +22,7 @@ import (
 func onBus(t *testing.T) (address string, stop func(), tray *child) {
 	t.Helper()
 	address, stop = startBus(t)
-	tray = startChild(t, busVariable+"="+address)
+	tray = startChild(t, desktop.BusVariable+"="+address)
 	tray.show(t, View{Status: status()})
 	return address, stop, tray
 }

@@ -9,16 +9,18 @@ import (
 	"strings"
 
 	"fyne.io/systray"
+
+	"github.com/castray/castray/agent/desktop"
 )
 
 // reachable finds the session bus and sees to it that systray finds the same one. Without any, systray would start a
 // bus of its own that outlives us, or end in a nil pointer.
 func reachable(ctx context.Context) error {
-	address, err := findBus(ctx, os.Getenv)
+	address, err := desktop.SessionBus(ctx, os.Getenv)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNoTray, err)
+		return fmt.Errorf("%w: no session bus", ErrNoTray)
 	}
-	return os.Setenv(busVariable, address)
+	return os.Setenv(desktop.BusVariable, address)
 }
 
 // host needs no main thread here. The menu is complete before the bus sees it: systray loses what is changed while it

@@ -21,6 +21,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"github.com/castray/castray/agent/desktop"
 	"github.com/castray/castray/ipc/protocol"
 )
 
@@ -96,13 +97,13 @@ func TestPictureOfARealPanel(t *testing.T) {
 	eventually(t, "the icon is gone", func() bool { return !slices.Contains(d.items(t), "Castray") })
 }
 
-// desktop is a display with a window manager and a panel.
-type desktop struct {
+// xDisplay is a display with a window manager and a panel.
+type xDisplay struct {
 	env  []string
 	conn *dbus.Conn
 }
 
-func startDesktop(t *testing.T) *desktop {
+func startDesktop(t *testing.T) *xDisplay {
 	t.Helper()
 	home := t.TempDir()
 	settings := filepath.Join(home, ".config/xfce4/xfconf/xfce-perchannel-xml")
@@ -119,7 +120,7 @@ func startDesktop(t *testing.T) *desktop {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home + "/.config", "XDG_RUNTIME_DIR=" + run,
 		"LANG=C.UTF-8", "NO_AT_BRIDGE=1", "GTK_THEME=Adwaita", "DISPLAY=" + startDisplay(t)}
 	address, _ := startBus(t, env...)
-	d := &desktop{env: append(env, busVariable+"="+address)}
+	d := &xDisplay{env: append(env, desktop.BusVariable+"="+address)}
 	conn, err := dbus.Connect(address)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func startDisplay(t *testing.T) string {
 }
 
 // start runs a program of the desktop until the test ends.
-func (d *desktop) start(t *testing.T, name string, args ...string) {
+func (d *xDisplay) start(t *testing.T, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = d.env
@@ -170,7 +171,7 @@ func (d *desktop) start(t *testing.T, name string, args ...string) {
 }
 
 // paintBackground gives the screen a calm colour. ImageMagick's display ends with 1 here whether it painted or not.
-func (d *desktop) paintBackground(t *testing.T) {
+func (d *xDisplay) paintBackground(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command("display", "-window", "root", "-size", fmt.Sprintf("%dx%d", screenWidth, screenHeight), "xc:#6b7f8f")
 	cmd.Env = d.env
@@ -182,7 +183,7 @@ func (d *desktop) paintBackground(t *testing.T) {
 	})
 }
 
-func (d *desktop) run(t *testing.T, name string, args ...string) []byte {
+func (d *xDisplay) run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = d.env
@@ -196,7 +197,7 @@ func (d *desktop) run(t *testing.T, name string, args ...string) []byte {
 }
 
 // items are the names of the icons that the panel has.
-func (d *desktop) items(t *testing.T) []string {
+func (d *xDisplay) items(t *testing.T) []string {
 	t.Helper()
 	v, err := d.conn.Object(watcherName, "/StatusNotifierWatcher").GetProperty(watcherName + ".RegisteredStatusNotifierItems")
 	if err != nil {
@@ -216,7 +217,7 @@ func (d *desktop) items(t *testing.T) []string {
 }
 
 // look takes a picture of the screen.
-func (d *desktop) look(t *testing.T) image.Image {
+func (d *xDisplay) look(t *testing.T) image.Image {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(d.run(t, "import", "-silent", "-window", "root", "png:-")))
 	if err != nil {

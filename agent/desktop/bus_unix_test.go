@@ -1,11 +1,10 @@
 //go:build !windows && !darwin
 
-package tray
+package desktop
 
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -39,7 +38,7 @@ func serveBus(t *testing.T, socket, answer string) {
 	}()
 }
 
-func TestFindBus(t *testing.T) {
+func TestSessionBus(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	serveBus(t, at("good"), "OK 1234deadbeef\r\n")
@@ -71,28 +70,12 @@ func TestFindBus(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			got, err := findBus(ctx, func(name string) string {
-				return map[string]string{busVariable: c.variable, "XDG_RUNTIME_DIR": c.run}[name]
+			got, err := SessionBus(ctx, func(name string) string {
+				return map[string]string{BusVariable: c.variable, "XDG_RUNTIME_DIR": c.run}[name]
 			})
 			if got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("found %q, %v; want %q", got, err, c.want)
 			}
 		})
-	}
-}
-
-func TestWithoutBusThereIsNoTray(t *testing.T) {
-	t.Setenv(busVariable, "")
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // a bus that is found by mistake ends this test too
-	if err := New(noCommand, nil).Run(ctx); !errors.Is(err, ErrNoTray) {
-		t.Errorf("Run returned %v", err)
-	}
-}
-
-func TestLabelKeepsUnderscores(t *testing.T) {
-	if got := label("my_viewer__2"); got != "my__viewer____2" {
-		t.Errorf("label is %q", got)
 	}
 }

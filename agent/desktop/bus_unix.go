@@ -1,6 +1,6 @@
 //go:build !windows && !darwin
 
-package tray
+package desktop
 
 import (
 	"bufio"
@@ -17,23 +17,28 @@ import (
 	"time"
 )
 
-// busVariable names the session bus. D-Bus specification, "Well-known Message Bus Instances".
-const busVariable = "DBUS_SESSION_BUS_ADDRESS"
+// BusVariable names the session bus. D-Bus specification, "Well-known Message Bus Instances".
+const BusVariable = "DBUS_SESSION_BUS_ADDRESS"
 
-// maxHandshake is how long a bus may take to let us in. One that hangs would hang systray without end.
+// maxHandshake is how long a bus may take to let us in. One that hangs would hang who joins it without end.
 const maxHandshake = 2 * time.Second
 
-var errNoBus = errors.New("no session bus")
+var errNoBus = errors.New("no bus")
 
-// findBus returns the address of the session bus that answers: the one that the environment names, or else the one in
-// the run folder of the user. It never starts one.
-func findBus(ctx context.Context, env func(string) string) (string, error) {
-	addresses := env(busVariable)
+// SessionBus returns the address of the session bus that answers: the one that the environment names, or else the one in
+// the run folder of the user. It never starts one, which D-Bus libraries do when they are given no address.
+func SessionBus(ctx context.Context, env func(string) string) (string, error) {
+	addresses := env(BusVariable)
 	if addresses == "" {
 		if run := env("XDG_RUNTIME_DIR"); run != "" {
 			addresses = "unix:path=" + url.PathEscape(filepath.Join(run, "bus"))
 		}
 	}
+	return answering(ctx, addresses)
+}
+
+// answering returns the first of several addresses at which a bus lets us in.
+func answering(ctx context.Context, addresses string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxHandshake)
 	defer cancel()
 	for address := range strings.SplitSeq(addresses, ";") {
