@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/castray/castray/agent"
+	"github.com/castray/castray/agent/desktop"
 )
 
 func main() {
@@ -41,7 +42,7 @@ type tool struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
-	machine        func(*agent.Config) // fills in the keychain and the browser
+	machine        func(*agent.Config) // fills in the keychain, the browser and the screen
 
 	writing sync.Mutex // over both outputs
 
@@ -50,8 +51,9 @@ type tool struct {
 	json       bool   // --json
 }
 
-// thisMachine gives an agent the keychain and the browser of the operating system.
+// thisMachine gives an agent the keychain, the browser and the screen of the operating system.
 func thisMachine(c *agent.Config) {
 	c.Store = agent.Keychain()
+	c.Screen = desktop.Screen
 	c.OpenURL = systemBrowser()
 }
