@@ -76,12 +76,13 @@ type Agent struct {
 	line       *line
 	joined     hubKey // what the sign-in named when line was made
 	paused     bool
-	locked     bool           // the user has left the desk, or the screen is locked
-	pauses     map[string]int // by app, "" = all: numbers them, so that only the last one's time ends it
-	ended      bool           // the sign-in ended
-	expired    bool           // its token has, and cannot be renewed; the subscription may live on
-	shut       bool           // there may be a stored sign-in that could not be read
-	stuck      bool           // the line ended, and no retry mends it
+	locked     bool                     // the user has left the desk, or the screen is locked
+	pauses     map[string]int           // by app, "" = all: numbers them, so that only the last one's time ends it
+	ended      bool                     // the sign-in ended
+	expired    bool                     // its token has, and cannot be renewed; the subscription may live on
+	leftovers  map[*oauth.Launcher]bool // what they have stored should be forgotten, and could not be yet
+	shut       bool                     // there may be a stored sign-in that could not be read
+	stuck      bool                     // the line ended, and no retry mends it
 	stopping   bool
 	notices    map[string]notice
 	wall       time.Time // at the last look at the clocks
@@ -103,7 +104,8 @@ func New(cfg Config) *Agent {
 		cfg.Networks = desktop.Networks
 	}
 	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
-		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int)}
+		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int),
+		leftovers: make(map[*oauth.Launcher]bool)}
 	a.run = strings.ToLower(rand.Text()[:6])
 	a.proxies.Log = cfg.Log
 	a.quit = sync.OnceFunc(func() { close(a.asked) })

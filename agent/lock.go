@@ -76,21 +76,3 @@ func (a *Agent) switchUser(ctx context.Context) error {
 	_, err := a.signIn(ctx, protocol.SigninParams{Site: a.Status().Site}, (*oauth.Launcher).StartAnew)
 	return err
 }
-
-// forgetEarlier revokes and deletes what was kept before this workstation was shared.
-func (a *Agent) forgetEarlier() {
-	for i := range a.cfg.Settings.Sites {
-		l, err := a.launcherFor(&a.cfg.Settings.Sites[i], a.cfg.Store)
-		if err != nil {
-			a.fail(err)
-			continue
-		}
-		a.wait.Go(func() {
-			if err := l.Forget(a.running); err != nil && !nothingKept(err) {
-				a.post(func() {
-					a.notify(problemKeychain, "An earlier sign-in may still lie in the keychain of this computer. Unlock the keychain and start Castray again.")
-				})
-			}
-		})
-	}
-}

@@ -188,9 +188,13 @@ func TestASharedDeskWhoseKeychainIsLocked(t *testing.T) {
 	d := newDesk(t, sharedDesk)
 	d.kept.lock(true)
 	d.starts()
-	s := d.until("the keychain", func(s protocol.Status) bool { return has(s, "keychain") })
+	s := d.until("the keychain", func(s protocol.Status) bool { return has(s, "earlier_kept") })
 	if s.Phase != protocol.PhaseSignedOut {
 		t.Errorf("phase %s", s.Phase)
+	}
+	d.do("signin", `{}`)
+	if s := d.phase(protocol.PhaseNoContext); !has(s, "earlier_kept") {
+		t.Error("it is still kept, and not said any more")
 	}
 }
 

@@ -53,6 +53,7 @@ const (
 	problemOffline        = "offline"
 	problemMayStillShow   = "may_still_show"
 	problemKeychain       = "keychain"
+	problemEarlierKept    = "earlier_kept"
 	problemScreenUnheard  = "screen_unheard"
 )
 
@@ -106,6 +107,7 @@ var problemSentences = map[string]string{
 	problemOffline:                   "No connection to the hub. It is tried again by itself.",
 	problemMayStillShow:              "%s may still show a patient. Check it, or close it.",
 	problemKeychain:                  "The sign-in cannot be kept. You will have to sign in after every restart.",
+	problemEarlierKept:               "An earlier sign-in may still lie in the keychain of this computer. Unlock the keychain; it is then deleted.",
 	problemScreenUnheard:             "Castray cannot hear when this screen is locked. Choose Sign out before you leave.",
 }
 

@@ -13,6 +13,7 @@ import (
 
 // signedIn makes a session the one in use and joins its hub, unless that is paused.
 func (a *Agent) signedIn(s *config.Site, session *oauth.Session) {
+	a.forgetOther(s)
 	if a.endSess != nil {
 		a.endSess()
 	}

@@ -364,3 +364,37 @@ func TestAStartWithoutTheSignInServer(t *testing.T) {
 	h.phase(protocol.PhaseNoContext)
 	h.keepsSecrets()
 }
+
+// One session at a time: at a sign-in elsewhere the other site's ends, and what its keychain holds is revoked and deleted,
+// also where it was locked when the agent started.
+func TestASignInAtAnotherSiteEndsTheFirst(t *testing.T) {
+	for name, opened := range map[string]bool{"in use": true, "never read": false} {
+		t.Run(name, func(t *testing.T) {
+			first, second := newHospital(t), newHospital(t)
+			other := "[[site]]\nname = \"Other\"\nfhir_url = \"" + second.server.URL + "/fhir\"\nclient_id = \"castray\"\nca_file = \"" + first.dir + "/ca.pem\"\n"
+			first.write(first.file, append(first.config, other...))
+			kept := new(drawer)
+			first.store = kept
+			first.starts()
+			first.do("signin", `{"site":"Hospital"}`)
+			first.phase(protocol.PhaseNoContext)
+			if !opened {
+				first.end()
+				kept.lock(true)
+				first.starts()
+				first.phase(protocol.PhaseLoginNeeded)
+				kept.lock(false)
+			}
+			first.do("signin", `{"site":"Other"}`)
+			s := first.until("the other site", func(s protocol.Status) bool { return s.Site == "Other" && s.SignedIn })
+			if has(s, "earlier_kept") {
+				t.Errorf("problems %v", s.Problems)
+			}
+			first.until("the first revoked", func(protocol.Status) bool { return first.auth.Count("/auth/revoke") == 1 && kept.len() == 1 })
+			first.do("signout", `{}`)
+			if kept.len() != 0 {
+				t.Error("something is left behind")
+			}
+		})
+	}
+}

@@ -39,7 +39,7 @@ func (a *Agent) startSignOut(why protocol.Reason) <-chan struct{} {
 	}
 	a.session, a.endSess, a.resuming, a.refused = nil, nil, nil, nil
 	a.ended, a.expired, a.paused, a.shut, a.stuck = false, false, false, false, a.static()
-	maps.DeleteFunc(a.notices, func(code string, _ notice) bool { return code != problemScreenUnheard })
+	maps.DeleteFunc(a.notices, func(code string, _ notice) bool { return code != problemScreenUnheard && code != problemEarlierKept })
 	a.pauses[""]++
 	finished := make(chan struct{})
 	a.stored = finished

@@ -62,10 +62,16 @@ func (s *Session) SignOut(ctx context.Context) error {
 
 // Forget revokes and deletes what an earlier process stored for this site,
 // without going on with it. Nothing stored is no error; ErrLocked and
-// ErrUnavailable say that something may still be. It is for a Launcher that has
-// no session.
+// ErrUnavailable say that something may still be. What a session of this
+// Launcher holds is not touched.
 func (l *Launcher) Forget(ctx context.Context) error {
 	s := l.session(newWeb(l.Site, l.HTTP), saved{})
+	before := s.vault.owner.Load()
+	if before != nil {
+		if _, over := before.snapshot(); !over {
+			return nil
+		}
+	}
 	had, err := s.vault.load(ctx, laterSave, l.Site)
 	switch {
 	case err == nil:
@@ -74,7 +80,9 @@ func (l *Launcher) Forget(ctx context.Context) error {
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrLoginNeeded): // what cannot be read can be deleted
 		return fmt.Errorf("forget: %w", err)
 	}
-	s.vault.owner.Store(s)
+	if !s.vault.owner.CompareAndSwap(before, s) {
+		return nil // signed in meanwhile, which has taken its place
+	}
 	return s.SignOut(ctx)
 }
 

@@ -98,6 +98,12 @@ func TestForget(t *testing.T) {
 	}
 
 	w.signIn(t)
+	if err := w.l.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if items, _ := w.store.count(); items != 1 || w.as.Count("/auth/revoke") != 1 {
+		t.Errorf("%d kept, %d revoked: a session was taken for an earlier one", items, w.as.Count("/auth/revoke"))
+	}
 	for key := range w.store.items {
 		w.store.items[key] = []byte("rubbish")
 	}
