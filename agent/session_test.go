@@ -2,7 +2,9 @@ package agent_test
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -397,4 +399,29 @@ func TestASignInAtAnotherSiteEndsTheFirst(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who asks for the link of the sign-in that waits gets one to the same place, which asks the same.
+func TestSignInAgainIsTheOneThatWaits(t *testing.T) {
+	h, second := newHospital(t), newHospital(t)
+	h.write(h.file, append(h.config, "[[site]]\nname = \"Other\"\nfhir_url = \""+second.server.URL+"/fhir\"\nclient_id = \"castray\"\nca_file = \""+h.dir+"/ca.pem\"\n"...))
+	h.browser = func(context.Context, string) error { return nil } // nobody goes there
+	a := h.starts()
+	asks := func(params string, of *hospital, prompt string) {
+		t.Helper()
+		result, err := a.Do(h.ctx, protocol.MethodSignin, json.RawMessage(params))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(result.(protocol.SigninResult).URL)
+		if err != nil || "https://"+u.Host != of.server.URL || u.Query().Get("prompt") != prompt {
+			t.Errorf("%s: %v, host %s, prompt %q", params, err, u.Host, u.Query().Get("prompt"))
+		}
+	}
+	asks(`{"browser":false}`, h, "") // none was ever used: the first
+	asks(`{"site":"Other"}`, second, "")
+	asks(`{"browser":false}`, second, "")
+	h.do("user_switch", `{}`)
+	asks(`{"browser":false}`, h, "login")
+	asks(`{"site":"Other"}`, second, "")
 }

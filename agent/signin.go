@@ -59,7 +59,12 @@ func (a *Agent) resumed(s *config.Site, r *resumption, session *oauth.Session, e
 type attempt struct {
 	*oauth.Attempt
 	cancel context.CancelFunc // of Wait, which closes it
+	site   string
+	start  starter
 }
+
+// A starter is one of a Launcher's ways to start.
+type starter func(*oauth.Launcher, context.Context) (*oauth.Attempt, error)
 
 // giveUp ends the attempt that waits, if there is one.
 func (a *Agent) giveUp() {
@@ -70,10 +75,20 @@ func (a *Agent) giveUp() {
 	}
 }
 
-// signIn starts a sign-in and returns the address to finish it at.
-func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start func(*oauth.Launcher, context.Context) (*oauth.Attempt, error)) (string, error) {
+// signIn starts a sign-in and returns the address to finish it at. Without a site it is that of the sign-in that waits, which
+// it starts once more in its own way, or else the last used.
+func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start starter) (string, error) {
 	if a.static() {
 		return "", errNoSignIn
+	}
+	if p.Site == "" {
+		if err := a.do(ctx, func() {
+			if p.Site = a.siteName; a.attempt != nil {
+				p.Site, start = a.attempt.site, a.attempt.start
+			}
+		}); err != nil {
+			return "", err
+		}
 	}
 	s := a.site(p.Site)
 	if s == nil {
@@ -89,7 +104,7 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start func(
 		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
 		return "", &protocol.Error{Code: protocol.CodeSigninNeeded, Message: words}
 	}
-	if err := a.do(ctx, func() { a.pending(s, begun) }); err != nil {
+	if err := a.do(ctx, func() { a.pending(s, begun, start) }); err != nil {
 		begun.Close()
 		return "", err
 	}
@@ -130,10 +145,10 @@ func (a *Agent) freeLauncher(ctx context.Context, s *config.Site) (*oauth.Launch
 }
 
 // pending waits for the person in the browser. What waited before, perhaps for another site, is given up.
-func (a *Agent) pending(s *config.Site, begun *oauth.Attempt) {
+func (a *Agent) pending(s *config.Site, begun *oauth.Attempt, start starter) {
 	a.giveUp()
 	ctx, cancel := context.WithCancel(a.running)
-	at := &attempt{begun, cancel}
+	at := &attempt{begun, cancel, s.Name, start}
 	a.attempt = at
 	a.solved(problemSigninFailed, problemSigninDeclined)
 	a.notify(problemSigninPending, "")

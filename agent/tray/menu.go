@@ -3,6 +3,7 @@ package tray
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castray/castray/ipc/protocol"
@@ -12,23 +13,33 @@ import (
 type Command string
 
 // The commands. CopyLink puts the address of the sign-in that waits into the clipboard; the others are the methods of
-// the same name of the local protocol.
+// the same name of the local protocol. SignInAt makes one more for each site.
 const (
-	SignIn   Command = "signin"
-	SignOut  Command = "signout"
-	CopyLink Command = "copylink"
-	Pause    Command = "pause"
-	Resume   Command = "resume"
-	Resync   Command = "resync"
-	ClearAll Command = "clear"
-	Quit     Command = "quit"
+	SignIn     Command = "signin"
+	SwitchUser Command = "user_switch"
+	SignOut    Command = "signout"
+	CopyLink   Command = "copylink"
+	Pause      Command = "pause"
+	Resume     Command = "resume"
+	Resync     Command = "resync"
+	ClearAll   Command = "clear"
+	Quit       Command = "quit"
 )
 
+// SignInAt is the command to sign in at the site of that name.
+func SignInAt(site string) Command { return SignIn + Command(" "+site) }
+
+// Site is the site of a SignInAt.
+func (c Command) Site() (name string, ok bool) {
+	return strings.CutPrefix(string(c), string(SignIn)+" ")
+}
+
 // View is all that the tray shows. SigningIn says that a sign-in waits for the browser, so that its link can be
-// copied; one that happens while subscribed is in no phase.
+// copied; one that happens while subscribed is in no phase. Sites are those configured, the same in every View.
 type View struct {
 	Status    protocol.Status
 	SigningIn bool
+	Sites     []string
 }
 
 // Item is a line of the menu. One without a Command only tells something; it is Enabled all the same, since desktops
@@ -41,10 +52,11 @@ type Item struct {
 	Separator bool
 }
 
-// More apps or problems than these are told by number, and the worst are shown.
+// More apps or problems than these are told by number, and the worst are shown. Of more sites the first are shown.
 const (
 	maxApps     = 12
 	maxProblems = 5
+	maxSites    = 8
 )
 
 // Menu returns the lines for a view: always as many, the hidden ones included, and each kind at the same place, so that
@@ -56,9 +68,10 @@ func Menu(v View, now time.Time) []Item {
 	items := []Item{tell(fit(headline(s), maxText)), tell(who(s, now)), {Separator: true}}
 	items = append(items, appLines(s, now)...)
 	items = append(items, problemLines(s.Problems)...)
+	items = append(items, Item{Separator: true}, click(v, SignIn, signInWords(s)))
+	items = append(items, siteLines(v)...)
 	return append(items,
-		Item{Separator: true},
-		click(v, SignIn, signInWords(s)),
+		click(v, SwitchUser, "Switch user"),
 		click(v, SignOut, "Sign out"),
 		click(v, CopyLink, linkWords(v)),
 		Item{Separator: true},
@@ -98,6 +111,23 @@ func appLines(s protocol.Status, now time.Time) []Item {
 	}
 	for i, row := range shown {
 		lines[i] = tell(appLine(row, nameOf(row, apps), live, now))
+	}
+	return lines
+}
+
+// siteLines has maxSites lines; those not needed are hidden. Of one site there is nothing to choose.
+func siteLines(v View) []Item {
+	lines := make([]Item, maxSites)
+	if len(v.Sites) < 2 {
+		return lines
+	}
+	shown := v.Sites
+	if len(shown) > maxSites {
+		shown = shown[:maxSites-1]
+		lines[maxSites-1] = tell(fmt.Sprintf("and %d more sites: castray login --site NAME", len(v.Sites)-len(shown)))
+	}
+	for i, site := range shown {
+		lines[i] = click(v, SignInAt(site), fit("Sign in at "+clean(site), maxText))
 	}
 	return lines
 }
@@ -142,9 +172,14 @@ func applies(v View, c Command) bool {
 	if s.Phase == protocol.PhaseStopping {
 		return false
 	}
+	if site, ok := c.Site(); ok {
+		return applies(v, SignIn) && !(s.SignedIn && s.Site == site)
+	}
 	switch c {
 	case SignIn:
 		return !signingIn(v) && s.Phase != protocol.PhaseLocked && s.Phase != protocol.PhaseBlocked && !withoutSignIn(s)
+	case SwitchUser:
+		return s.SignedIn && s.Site != "" && s.Phase != protocol.PhaseBlocked
 	case SignOut:
 		return s.SignedIn
 	case CopyLink:
@@ -152,7 +187,7 @@ func applies(v View, c Command) bool {
 	case Pause:
 		return subscribed(s.Phase) || s.Phase == protocol.PhaseOffline || s.Phase == protocol.PhaseConnecting
 	case Resume:
-		return s.Phase == protocol.PhasePaused || subscribed(s.Phase) && anyPaused(s.Apps)
+		return s.Phase == protocol.PhasePaused || s.Phase == protocol.PhaseLocked || subscribed(s.Phase) && anyPaused(s.Apps)
 	case Resync:
 		return subscribed(s.Phase) || s.Phase == protocol.PhaseOffline
 	case ClearAll:

@@ -94,6 +94,19 @@ func TestMenusReadLikeThis(t *testing.T) {
 			v.Status.Apps[1].Name = strings.Repeat("n", 200)
 			v.Status.Sentence = "In\tsync \xff" + strings.Repeat("x", 300)
 		}},
+		{"several sites", func(v *View) { v.Sites = []string{"General Hospital", "St. Elsewhere"} }},
+		{"several sites, nobody signed in", func(v *View) {
+			v.Status = protocol.Status{Phase: protocol.PhaseSignedOut, Sentence: "Not signed in. Choose Sign in to follow the patient."}
+			v.Sites = []string{"General Hospital", "St.\nElsewhere"}
+		}},
+		{"more sites than fit", func(v *View) {
+			for i := range 20 {
+				v.Sites = append(v.Sites, fmt.Sprint("Site ", i))
+			}
+		}},
+		{"locked", func(v *View) {
+			v.Status.Phase, v.Status.Sentence = protocol.PhaseLocked, "Locked. Unlock the screen, or choose Resume to go on."
+		}},
 		{"stopping", func(v *View) { v.Status.Phase, v.Status.Sentence = protocol.PhaseStopping, "Castray is stopping" }},
 	}
 	var got strings.Builder
@@ -137,12 +150,13 @@ func written(items []Item, tooltip string) string {
 
 // A menu that is open must not move, and no line may turn into another under the pointer.
 func TestEveryLineKeepsItsPlaceAndItsMeaning(t *testing.T) {
-	first := Menu(View{}, noon)
+	sites := []string{"General Hospital", "St. Elsewhere"}
+	first := Menu(View{Sites: sites}, noon)
 	for _, phase := range phases {
 		for _, signingIn := range []bool{false, true} {
 			s := status()
 			s.Phase = phase
-			items := Menu(View{Status: s, SigningIn: signingIn}, noon)
+			items := Menu(View{Status: s, SigningIn: signingIn, Sites: sites}, noon)
 			if len(items) != len(first) {
 				t.Fatalf("%s: %d lines, want %d", phase, len(items), len(first))
 			}
@@ -172,15 +186,15 @@ func TestWhatCanBeClicked(t *testing.T) {
 		protocol.PhaseSignedOut:   "signin clear quit",
 		protocol.PhaseSigningIn:   "copylink clear quit",
 		protocol.PhaseLoginNeeded: "signin clear quit",
-		protocol.PhaseConnecting:  "signin signout pause clear quit",
-		protocol.PhaseOffline:     "signin signout pause resync clear quit",
-		protocol.PhaseNoContext:   "signin signout pause resync clear quit",
-		protocol.PhaseInSync:      "signin signout pause resync clear quit",
-		protocol.PhaseUnconfirmed: "signin signout pause resync clear quit",
-		protocol.PhaseAttention:   "signin signout pause resync clear quit",
-		protocol.PhaseOutOfSync:   "signin signout pause resync clear quit",
-		protocol.PhasePaused:      "signin signout resume clear quit",
-		protocol.PhaseLocked:      "signout clear quit",
+		protocol.PhaseConnecting:  "signin user_switch signout pause clear quit",
+		protocol.PhaseOffline:     "signin user_switch signout pause resync clear quit",
+		protocol.PhaseNoContext:   "signin user_switch signout pause resync clear quit",
+		protocol.PhaseInSync:      "signin user_switch signout pause resync clear quit",
+		protocol.PhaseUnconfirmed: "signin user_switch signout pause resync clear quit",
+		protocol.PhaseAttention:   "signin user_switch signout pause resync clear quit",
+		protocol.PhaseOutOfSync:   "signin user_switch signout pause resync clear quit",
+		protocol.PhasePaused:      "signin user_switch signout resume clear quit",
+		protocol.PhaseLocked:      "user_switch signout resume clear quit",
 		protocol.PhaseBlocked:     "signout clear quit",
 		protocol.PhaseStopping:    "",
 	}

@@ -90,46 +90,28 @@ func (n *native) setItem(i int, was, is Item) {
 	}
 }
 
-// listen passes clicks on until ctx ends. systray drops a click that nobody waits for, so this does nothing but wait:
-// what to do about a click is for the loop. A full queue drops it too, which takes a person who clicks every line
-// while the screen hangs.
+// listen passes clicks on until ctx ends. systray drops a click that nobody waits for, so each line has somebody who does
+// nothing but wait: what to do about a click is for the loop. A full queue drops it too, which takes a person who clicks
+// every line while the screen hangs.
 func (n *native) listen(ctx context.Context, p picture) {
-	clicked := func(c Command) <-chan struct{} {
-		for i, item := range p.items {
-			if item.Command == c {
-				return n.items[i].ClickedCh
+	var listening sync.WaitGroup
+	for i, item := range p.items {
+		if item.Command == "" {
+			continue
+		}
+		listening.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-n.items[i].ClickedCh:
+				}
+				select {
+				case n.clicks <- item.Command:
+				default:
+				}
 			}
-		}
-		return nil
+		})
 	}
-	signIn, signOut, copyLink := clicked(SignIn), clicked(SignOut), clicked(CopyLink)
-	pause, resume, resync := clicked(Pause), clicked(Resume), clicked(Resync)
-	clearAll, quit := clicked(ClearAll), clicked(Quit)
-	for {
-		var c Command
-		select {
-		case <-ctx.Done():
-			return
-		case <-signIn:
-			c = SignIn
-		case <-signOut:
-			c = SignOut
-		case <-copyLink:
-			c = CopyLink
-		case <-pause:
-			c = Pause
-		case <-resume:
-			c = Resume
-		case <-resync:
-			c = Resync
-		case <-clearAll:
-			c = ClearAll
-		case <-quit:
-			c = Quit
-		}
-		select {
-		case n.clicks <- c:
-		default:
-		}
-	}
+	listening.Wait()
 }

@@ -93,13 +93,17 @@ func (t *tool) cockpit(cfg agent.Config) *cockpit {
 		return copyText(ctx, clipboards(runtime.GOOS, t.env), text)
 	}}
 	c.tray = tray.New(c.command, cfg.Log)
+	var sites []string
+	for _, s := range cfg.Settings.Sites {
+		sites = append(sites, s.Name)
+	}
 	told, ready := cfg.Changed, false
 	cfg.Changed = func(s protocol.Status, signingIn bool) { // by the agent's own goroutine
 		if !ready {
 			ready = true
 			cfg.Log.Info("ready", "version", s.Version, "socket", cfg.Address)
 		}
-		c.tray.Show(tray.View{Status: s, SigningIn: signingIn})
+		c.tray.Show(tray.View{Status: s, SigningIn: signingIn, Sites: sites})
 		if told != nil {
 			told(s, signingIn)
 		}
@@ -128,6 +132,10 @@ func (c *cockpit) command(ctx context.Context, click tray.Command) {
 		// A new attempt rather than the address of the one that waits: who needs the link has no page open that could
 		// go stale, and an address that was kept may have been replaced by then.
 		method, params = protocol.MethodSignin, json.RawMessage(`{"browser":false}`)
+	}
+	if site, ok := click.Site(); ok {
+		method = protocol.MethodSignin
+		params, _ = json.Marshal(protocol.SigninParams{Site: site})
 	}
 	result, err := c.agent.Do(ctx, method, params)
 	if err == nil && click == tray.CopyLink {

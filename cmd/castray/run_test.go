@@ -46,7 +46,8 @@ func TestClicksInTheTray(t *testing.T) {
 	for _, click := range []struct {
 		tray.Command
 		becomes protocol.Phase
-	}{{tray.Pause, protocol.PhasePaused}, {tray.Resume, protocol.PhaseNoContext}, {tray.SignOut, protocol.PhaseSignedOut}, {tray.SignIn, protocol.PhaseNoContext}} {
+	}{{tray.Pause, protocol.PhasePaused}, {tray.Resume, protocol.PhaseNoContext}, {tray.SignOut, protocol.PhaseSignedOut}, {tray.SignIn, protocol.PhaseNoContext},
+		{tray.SignOut, protocol.PhaseSignedOut}, {tray.SignInAt("Sandbox"), protocol.PhaseNoContext}, {tray.SwitchUser, protocol.PhaseNoContext}} {
 		c.command(t.Context(), click.Command)
 		v.becomes(c.agent, click.becomes)
 	}
