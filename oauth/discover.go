@@ -20,13 +20,14 @@ type issuer string
 // metadata is what discovery yields. An attempt records the one it began with
 // and uses no other.
 type metadata struct {
-	issuer      issuer // "" when the server named none
-	issInAnswer bool   // RFC 9207: the redirect must carry iss
-	authorize   string
-	token       string
-	revoke      string // "" when not offered
-	jwks        string // "" when unknown
-	fresh       time.Time
+	issuer               issuer // "" when the server named none
+	issInAnswer          bool   // RFC 9207: the redirect must carry iss
+	authorize            string
+	token                string
+	revoke               string // "" when not offered
+	jwks                 string // "" when unknown
+	fresh                time.Time
+	capabilities, scopes []string // hints, for people
 }
 
 const maxMetadataAge = 24 * time.Hour
@@ -42,13 +43,15 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		return nil, err
 	}
 	var doc struct {
-		Issuer      string   `json:"issuer"`
-		IssInAnswer bool     `json:"authorization_response_iss_parameter_supported"`
-		Authorize   string   `json:"authorization_endpoint"`
-		Token       string   `json:"token_endpoint"`
-		Revoke      string   `json:"revocation_endpoint"`
-		JWKS        string   `json:"jwks_uri"`
-		PKCE        []string `json:"code_challenge_methods_supported"`
+		Issuer       string   `json:"issuer"`
+		IssInAnswer  bool     `json:"authorization_response_iss_parameter_supported"`
+		Authorize    string   `json:"authorization_endpoint"`
+		Token        string   `json:"token_endpoint"`
+		Revoke       string   `json:"revocation_endpoint"`
+		JWKS         string   `json:"jwks_uri"`
+		PKCE         []string `json:"code_challenge_methods_supported"`
+		Capabilities []string `json:"capabilities"`
+		Scopes       []string `json:"scopes_supported"`
 	}
 	switch {
 	case r.status == http.StatusOK && json.Valid(r.body):
@@ -67,7 +70,8 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 	if doc.PKCE != nil && !slices.Contains(doc.PKCE, "S256") {
 		log.Warn("server does not list PKCE S256; it is sent all the same")
 	}
-	m := &metadata{issuer: issuer(doc.Issuer), issInAnswer: doc.IssInAnswer, fresh: freshUntil(r.header)}
+	m := &metadata{issuer: issuer(doc.Issuer), issInAnswer: doc.IssInAnswer, fresh: freshUntil(r.header),
+		capabilities: doc.Capabilities, scopes: doc.Scopes}
 	return m, w.resolve(m, doc.Authorize, doc.Token, doc.Revoke, doc.JWKS)
 }
 
