@@ -24,7 +24,7 @@ func nothingConfigured(paths config.Paths) error {
 	if file == "" {
 		file = "castray.toml, and name it with --config"
 	}
-	return failf(exitFailed, "No hub and no site is configured. To try Castray without a hospital: castray demo\nElse write %s, such as:\n\n%s", file, config.Example())
+	return failf(exitFailed, "No hub and no site is configured. To try Castray without a hospital: castray demo\nTo be asked and have it looked up: castray setup\nElse write %s, such as:\n\n%s", file, config.Example())
 }
 
 func (t *tool) configCommand() *cobra.Command {

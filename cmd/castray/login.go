@@ -24,22 +24,30 @@ func (t *tool) loginCommand() *cobra.Command {
 			if timeout <= 0 {
 				return usagef("--timeout wants a time such as 5m.")
 			}
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, errLate)
-			defer cancel()
-			err := t.login(ctx, site, !noBrowser)
-			if err != nil && errors.Is(context.Cause(ctx), errLate) {
-				return failf(exitFailed, "Nobody has signed in within %s. To try again: castray login", timeout)
-			}
-			return err
+			return t.loginWithin(cmd.Context(), timeout, site, !noBrowser)
 		},
 	})
 	cmd.Flags().StringVar(&site, "site", "", "`NAME` of the site, as configured (default the last used)")
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address to sign in at instead of opening a browser")
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait")
+	cmd.Flags().DurationVar(&timeout, "timeout", loginWait, "how long to wait")
 	return cmd
 }
 
+// loginWait is how long a person has in the browser, if nobody says otherwise.
+const loginWait = 5 * time.Minute
+
 var errLate = errors.New("too late")
+
+// loginWithin is login, and an end with a sentence when nobody comes.
+func (t *tool) loginWithin(ctx context.Context, timeout time.Duration, site string, browser bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errLate)
+	defer cancel()
+	err := t.login(ctx, site, browser)
+	if err != nil && errors.Is(context.Cause(ctx), errLate) {
+		return failf(exitFailed, "Nobody has signed in within %s. To try again: castray login", timeout)
+	}
+	return err
+}
 
 // Codes of problems by which the agent tells how a sign-in goes.
 const (

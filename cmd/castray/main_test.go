@@ -156,7 +156,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"eventually": eventually, "code": code},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"eventually": eventually, "code": code, "find": find},
 	})
 }
 
@@ -177,6 +177,20 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%v never said %s; at last:\n%s", args[1:], args[0], said)
 		}
 	}
+}
+
+// find puts what the parentheses of a pattern match in a file into a variable: find NAME PATTERN FILE.
+func find(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: find NAME PATTERN FILE")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	match := pattern.FindStringSubmatch(ts.ReadFile(args[2]))
+	if len(match) != 2 {
+		ts.Fatalf("%s has nothing like %s", args[2], args[1])
+	}
+	ts.Setenv(args[0], match[1])
 }
 
 // code wants a command to end with an exit code: code N COMMAND...

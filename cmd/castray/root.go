@@ -50,7 +50,7 @@ study in focus. "castray demo" shows it without a hospital. "castray run" is the
 				return err
 			}
 			if _, _, err := t.settings(); errors.Is(err, config.ErrNone) {
-				t.say("\nNothing is configured yet. Try: castray demo")
+				t.say("\nNothing is configured yet. Try: castray demo\nFor a hospital: castray setup")
 			}
 			return nil
 		},
@@ -59,7 +59,7 @@ study in focus. "castray demo" shows it without a hospital. "castray run" is the
 	root.PersistentFlags().StringVar(&t.socket, "socket", "", "`ADDR`ess of the agent: a socket or pipe name (default $CASTRAY_SOCKET, then the user's own)")
 	root.AddCommand(
 		t.runCommand(), t.demoCommand(), t.sandboxCommand(),
-		t.loginCommand(), t.logoutCommand(), t.lockCommand(), t.userSwitchCommand(),
+		t.setupCommand(), t.loginCommand(), t.logoutCommand(), t.lockCommand(), t.userSwitchCommand(),
 		t.statusCommand(), t.appsCommand(), t.contextCommand(), t.watchCommand(), t.sendCommand(),
 		t.pauseCommand(), t.resumeCommand(), t.resyncCommand(), t.clearCommand(), t.quitCommand(),
 		t.configCommand(), t.versionCommand(),
