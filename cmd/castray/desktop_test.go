@@ -28,6 +28,7 @@ func TestDesktop(t *testing.T) {
 		{"FromSignInToSignOut", fromSignInToSignOut},
 		{"NoKeyringAndTheDefaultBrowser", noKeyringAndTheDefaultBrowser},
 		{"LockedKeyring", lockedKeyring},
+		{"LockedScreen", lockedScreen},
 		{"KeyringThatAsks", keyringThatAsks},
 		{"BrowserNeverComesBack", browserNeverComesBack},
 		{"FifteenLinesOfPython", fifteenLinesOfPython},

@@ -81,7 +81,11 @@ func statusText(s protocol.Status) string {
 		line("hub", "%s", s.Hub)
 	}
 	if s.User != nil {
-		line("user", "%s", s.User.Name)
+		user := s.User.Name
+		if !s.User.Until.IsZero() { // one that renews itself has no end to tell
+			user += ", until " + s.User.Until.Local().Format("15:04")
+		}
+		line("user", "%s", user)
 	}
 	if s.LastEvent != nil {
 		line("last event", "%s at %s", s.LastEvent.Name, s.LastEvent.At.Local().Format("15:04:05"))

@@ -80,14 +80,14 @@ func TestAnOutputThatIsFullIsAFailure(t *testing.T) {
 func TestStatusInLines(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	got := statusText(protocol.Status{Phase: protocol.PhaseAttention, Sentence: "Check the patient in every app", Test: true,
-		Site: "General Hospital", Hub: "hub.example.org", User: &protocol.User{Name: "R. Reader"},
+		Site: "General Hospital", Hub: "hub.example.org", User: &protocol.User{Name: "R. Reader", Until: at.Add(time.Hour)},
 		LastEvent: &protocol.LastEvent{ID: "e1", Name: "Patient-open", At: at},
 		Apps:      []protocol.AppRow{{ID: "viewer#2", Outcome: protocol.OutcomeSilent}},
 		Problems:  []protocol.Problem{{Code: "silent", Sentence: "viewer does not answer. Check its patient."}}})
 	const want = `attention     TEST  Check the patient in every app
   site        General Hospital
   hub         hub.example.org
-  user        R. Reader
+  user        R. Reader, until 04:04
   last event  Patient-open at 03:04:05
   app         viewer#2             silent
   problem     viewer does not answer. Check its patient.`
