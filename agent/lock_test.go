@@ -89,7 +89,7 @@ func (d *desk) asked(parameter string) string {
 	return ""
 }
 
-// Locked, the sign-in is kept and apps follow on; unlocked, the context is read anew before anything looks in sync.
+// FM-28: locked, the sign-in is kept and apps follow on; unlocked, the context is read anew before anything looks in sync.
 func TestS2_UnlockingReadsTheContextAnew(t *testing.T) {
 	for name, c := range map[string]struct{ lock, unlock func(d *desk) }{
 		"the screen": {func(d *desk) { d.screen <- true }, func(d *desk) { d.screen <- false }},
