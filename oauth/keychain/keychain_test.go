@@ -31,6 +31,7 @@ type fake struct {
 	writes int           // changes so far
 	crash  int           // after so many changes nothing works; -1 = never
 	hang   chan struct{} // set: calls wait for it
+	onGet  func(account string)
 	calls  int
 }
 
@@ -68,6 +69,9 @@ func (f *fake) set(service, account, text string) error {
 
 func (f *fake) get(_, account string) (string, error) {
 	f.enter()
+	if f.onGet != nil {
+		f.onGet(account)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	v, ok := f.items[account]
@@ -238,6 +242,37 @@ func TestRubbishCountsAsNothing(t *testing.T) {
 		}
 		if _, ok := f.items[key]; ok {
 			t.Errorf("%s: the header stayed", name)
+		}
+	}
+}
+
+// SM-STORE-04: another process replaces the value between our header and our
+// pieces, and again. What it wrote is not taken for rubbish.
+func TestReplacedWhileItIsRead(t *testing.T) {
+	ctx := t.Context()
+	for times := 1; times <= 3; times++ {
+		f := newFake()
+		if err := f.os().Save(ctx, key, value(5000)); err != nil {
+			t.Fatal(err)
+		}
+		var last []byte
+		left := times
+		f.onGet = func(account string) {
+			if account == key || left == 0 {
+				return
+			}
+			left--
+			last = value(3000)
+			hook := f.onGet
+			f.onGet = nil
+			if err := f.os().Save(ctx, key, last); err != nil {
+				t.Fatal(err)
+			}
+			f.onGet = hook
+		}
+		got, err := f.os().Load(ctx, key)
+		if err != nil || !bytes.Equal(got, last) || left != 0 {
+			t.Errorf("replaced %d times: %d bytes, %v", times, len(got), err)
 		}
 	}
 }

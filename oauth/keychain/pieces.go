@@ -93,33 +93,44 @@ func (o *OS) Save(ctx context.Context, key string, value []byte) error {
 
 // Load returns the value, or fs.ErrNotExist; also oauth.ErrLocked,
 // oauth.ErrUnavailable. Pieces that do not fit their header are as good as
-// nothing, and are deleted. It ends as Save does.
+// nothing, and are deleted, unless another process has replaced the value
+// meanwhile: then that is returned. It ends as Save does.
 func (o *OS) Load(ctx context.Context, key string) ([]byte, error) {
 	ctx, leave, err := o.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	text, err := o.read(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	h, ok := parseHeader(text)
-	value := make([]byte, 0, h.length)
-	for i := 0; ok && i < h.count; i++ {
-		part, err := o.read(ctx, piece(key, h.slot(), i))
-		if errors.Is(err, fs.ErrNotExist) {
-			ok = false
-			break
+	for before := ""; ; {
+		text, err := o.read(ctx, key)
+		if err != nil {
+			return nil, err
 		}
+		h, ok := parseHeader(text)
+		value, err := o.readPieces(ctx, key, h)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		case ok && err == nil && headerFor(h.generation, value) == h:
+			return value, nil
+		case text == before:
+			_ = o.removeAll(ctx, key, h) // Delete will do it if this cannot
+			return nil, fs.ErrNotExist
+		}
+		before = text
+	}
+}
+
+// readPieces puts together what h names, or returns fs.ErrNotExist where a
+// piece is missing.
+func (o *OS) readPieces(ctx context.Context, key string, h header) ([]byte, error) {
+	value := make([]byte, 0, h.length)
+	for i := range h.count {
+		part, err := o.read(ctx, piece(key, h.slot(), i))
 		if err != nil {
 			return nil, err
 		}
 		value = append(value, part...)
-	}
-	if !ok || headerFor(h.generation, value) != h {
-		_ = o.removeAll(ctx, key, h) // Delete will do it if this cannot
-		return nil, fs.ErrNotExist
 	}
 	return value, nil
 }
