@@ -23,19 +23,6 @@ import (
 // a child. They need dbus-run-session and gnome-keyring-daemon, and fail
 // without.
 
-const childVar = "CASTRAY_KEYCHAIN_CHILD"
-
-func TestMain(m *testing.M) {
-	if part := os.Getenv(childVar); part != "" {
-		if err := child(part); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
 // daemon runs the child beside a gnome-keyring.
 const daemon = `
 if [ -n "$UNLOCK" ]; then printf pw | gnome-keyring-daemon --foreground --unlock --components=secrets >/dev/null 2>&1 &
@@ -145,8 +132,8 @@ func TestDesktopNoBus(t *testing.T) {
 // big is long enough for ten pieces, and not only ASCII.
 func big() []byte { return bytes.Repeat([]byte("Grüße \x00\xff\n"), 2000)[:20000] }
 
-// child is what happens inside; its error is the test's.
-func child(part string) error {
+// desktopChild is what happens inside; its error is the test's.
+func desktopChild(part string) error {
 	ctx, o := context20s()
 	defer ctx.cancel()
 	switch part {
