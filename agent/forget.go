@@ -13,7 +13,7 @@ const forgetAgain = 5 * time.Minute
 // forgetEarlier revokes and deletes what was kept before this workstation was shared.
 func (a *Agent) forgetEarlier() {
 	for i := range a.cfg.Settings.Sites {
-		l, err := a.launcherFor(&a.cfg.Settings.Sites[i], a.cfg.Store)
+		l, err := a.launcherFor(&a.cfg.Settings.Sites[i], a.guarded())
 		if err != nil {
 			a.fail(err)
 			continue

@@ -87,7 +87,7 @@ func (a *Agent) launcher(s *config.Site) (*oauth.Launcher, error) {
 	if l := a.launchers[s.Name]; l != nil {
 		return l, nil
 	}
-	store := a.cfg.Store
+	store := a.guarded()
 	if a.shared() {
 		store = nil
 	}

@@ -49,12 +49,14 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, err
 	}
 	s.take(ans)
+	s.signIn = random()
 	if l.Site.Shared && s.grant.User.Subject == "" {
 		_ = s.SignOut(ctx) // it has stored nothing; what was granted to nobody is not left open
 		return nil, &failure{doing: "exchange the code: nobody is named",
 			sentence: "This workstation is shared, and the sign-in server did not say who you are: your administrator has to check that it grants openid and fhirUser."}
 	}
 	s.vault.owner.Store(s)
+	defer s.vault.alone(ctx, lockWait)() // or a refresh of the older sign-in that is under way would be stored after it
 	s.keep(ctx, firstSave)
 	return s, nil
 }

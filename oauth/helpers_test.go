@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/castray/castray/oauth"
 	"github.com/castray/castray/oauth/oauthtest"
@@ -146,11 +147,52 @@ type store struct {
 	loadErr error
 	delErr  error
 	onSave  func([]byte)
+	locked  bool  // as by another process
+	lockErr error // there is no lock to be had
+	bare    int   // calls by somebody who did not have the lock
+}
+
+// touched is called with mu held, by all that the lock is for.
+func (s *store) touched() {
+	if !s.locked {
+		s.bare++
+	}
+}
+
+// Lock is polled, as that of a file is.
+func (s *store) Lock(ctx context.Context, _ string) (unlock func(), err error) {
+	for {
+		s.mu.Lock()
+		free, err := !s.locked, s.lockErr
+		s.locked = s.locked || err == nil
+		s.mu.Unlock()
+		switch {
+		case err != nil:
+			return nil, err
+		case free:
+			return func() { s.hold(false) }, nil
+		}
+		t := time.NewTimer(10 * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// hold is another process that takes the lock, or gives it back.
+func (s *store) hold(locked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locked = locked
 }
 
 func (s *store) Load(_ context.Context, key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.touched()
 	if s.loadErr != nil {
 		return nil, s.loadErr
 	}
@@ -164,6 +206,7 @@ func (s *store) Load(_ context.Context, key string) ([]byte, error) {
 func (s *store) Save(_ context.Context, key string, value []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.touched()
 	s.saves++
 	if s.onSave != nil {
 		s.onSave(value)
@@ -178,6 +221,7 @@ func (s *store) Save(_ context.Context, key string, value []byte) error {
 func (s *store) Delete(_ context.Context, key string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.touched()
 	if s.delErr != nil {
 		return s.delErr
 	}

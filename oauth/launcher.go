@@ -255,7 +255,7 @@ func (l *Launcher) vaultOf() *vault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.vault == nil {
-		l.vault = newVault(l.Store, l.Site.key())
+		l.vault = newVault(l.Store, l.Site.key(), l.log())
 	}
 	return l.vault
 }

@@ -56,6 +56,13 @@ type Site struct {
 // fs.ErrNotExist for nothing there; all may return ErrLocked, ErrUnavailable
 // and Save ErrTooBig. Deleting what is not there is no error. The calls obey
 // the deadline of ctx and may be made from several goroutines.
+//
+// A Store that other processes use at the same time has one more method,
+//
+//	Lock(ctx context.Context, key string) (unlock func(), err error)
+//
+// which waits until nobody else has the lock of key, or ctx ends. Where it
+// returns an error, the key is used without.
 type Store interface {
 	Load(ctx context.Context, key string) ([]byte, error)
 	Save(ctx context.Context, key string, value []byte) error

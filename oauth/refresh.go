@@ -9,30 +9,62 @@ import (
 	"time"
 )
 
-// fly makes the one refresh request (RFC 6749, 6; public client). Whatever the
-// answer, s is in order when it returns.
-func (s *Session) fly(ctx context.Context, old string) error {
-	ans, err := s.web.tokens(ctx, "refresh", s.ends.Token, url.Values{
-		"grant_type":    {"refresh_token"},
-		"refresh_token": {old},
-		"client_id":     {s.ends.ClientID},
-	})
-	if err != nil {
-		return s.refused(ctx, err)
+// fly makes the one refresh. While it waits for other processes nothing has
+// begun, and the end of ctx ends it. Whatever the answer, s is in order when it
+// returns.
+func (s *Session) fly(ctx context.Context) (begun bool, err error) {
+	defer s.vault.alone(ctx, lockWait)()
+	if ctx.Err() != nil {
+		return false, ctx.Err()
 	}
-	s.adopt(ctx, ans, old)
+	ctx = context.WithoutCancel(ctx)
+	token := s.catchUp(ctx)
+	ans, err := s.present(ctx, token)
+	if isInvalidGrant(err) {
+		// Another process may have replaced it in the same moment, where there
+		// was no lock. What that one stored is tried once.
+		if newer := s.catchUp(ctx); newer != token {
+			token = newer
+			ans, err = s.present(ctx, token)
+		}
+	}
+	if err != nil {
+		return true, s.refused(ctx, err)
+	}
+	s.adopt(ctx, ans, token)
 	if err := s.sameUser(ctx, ans); err != nil {
 		s.log.Error("refresh names another user; the sign-in has ended")
 		s.finish(ctx, err)
-		return err
+		return true, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over != nil {
-		return s.over
+		return true, s.over
 	}
 	s.take(ans)
-	return nil
+	return true, nil
+}
+
+// present is the refresh request (RFC 6749, 6; public client).
+func (s *Session) present(ctx context.Context, token string) (*tokenAnswer, error) {
+	s.mu.Lock()
+	over := s.over // signed out, perhaps, while other processes were waited for
+	s.mu.Unlock()
+	if over != nil {
+		return nil, over
+	}
+	return s.web.tokens(ctx, "refresh", s.ends.Token, url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {token},
+		"client_id":     {s.ends.ClientID},
+	})
+}
+
+// isInvalidGrant is whatever the status: servers use 400, 401 and 403.
+func isInvalidGrant(err error) bool {
+	var t *tokenError
+	return errors.As(err, &t) && t.code == "invalid_grant"
 }
 
 // adopt stores what has to survive before the new access token is used: the
@@ -40,9 +72,11 @@ func (s *Session) fly(ctx context.Context, old string) error {
 // written when nothing changed, since some keychains ask the user each time.
 func (s *Session) adopt(ctx context.Context, ans *tokenAnswer, old string) {
 	s.mu.Lock()
-	write := ans.refresh != "" && ans.refresh != old
-	if write {
+	write := s.displaced && s.unsaved == nil // so that it is said
+	if ans.refresh != "" && ans.refresh != old {
+		write = true
 		s.refresh = NewSecret(ans.refresh)
+		s.turn++
 	}
 	// Only hub and scopes may follow a refresh: the launch context was the
 	// situation at sign-in and never changes what is current.
@@ -92,14 +126,19 @@ func (s *Session) sameUser(ctx context.Context, ans *tokenAnswer) error {
 
 // refused decides about a refresh that failed: over, or later.
 func (s *Session) refused(ctx context.Context, err error) error {
-	var t *tokenError
-	if errors.As(err, &t) && t.code == "invalid_grant" {
-		// Whatever the status: servers use 400, 401 and 403.
+	switch {
+	case isInvalidGrant(err):
 		err := s.ended()
 		s.log.Warn("server has ended the sign-in")
 		s.finish(ctx, err)
 		return err
+	case errors.Is(err, ErrLoginNeeded):
+		s.log.Warn("sign-in has ended", "reason", err.Error())
+		s.finish(ctx, err)
+		return err
 	}
+	var t *tokenError
+	errors.As(err, &t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries++

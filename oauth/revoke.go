@@ -42,6 +42,10 @@ func (s *Session) SignOut(ctx context.Context) error {
 		case <-limited.Done():
 		}
 	}
+	// What another process has made of it meanwhile is what has to be revoked
+	// and deleted.
+	defer s.vault.alone(limited, lockAgain)()
+	s.catchUp(limited)
 	s.mu.Lock()
 	token, hint := s.refresh.Reveal(), "refresh_token"
 	if token == "" {
@@ -72,11 +76,10 @@ func (l *Launcher) Forget(ctx context.Context) error {
 			return nil
 		}
 	}
-	had, err := s.vault.load(ctx, laterSave, l.Site)
+	had, err := s.vault.loadAlone(ctx, l.Site)
 	switch {
 	case err == nil:
-		s.ends = saved{Revoke: had.Revoke, ClientID: had.ClientID}
-		s.refresh = NewSecret(had.Refresh)
+		s.goesOnWith(had)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrLoginNeeded): // what cannot be read can be deleted
 		return fmt.Errorf("forget: %w", err)
 	}

@@ -37,6 +37,12 @@ type Session struct {
 	unsaved error     // why what we have is not in the store, nil if it is
 	resave  time.Time
 	saveGap time.Duration
+
+	// Of what is stored, which other processes may share; see processes.go.
+	signIn    string // names the sign-in in the browser that all this comes from
+	turn      int    // how often its refresh token was replaced
+	stored    bool   // it is in the store, as far as we know
+	displaced bool   // something else is in its place, or nothing any more
 }
 
 // access is one access token. Times are wall clock, since a computer that
@@ -51,8 +57,9 @@ type access struct {
 }
 
 type flight struct {
-	done chan struct{}
-	err  error
+	done  chan struct{}
+	begun bool // else the one who began it gave up before anything was asked
+	err   error
 }
 
 const (
@@ -85,15 +92,14 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	w := newWeb(l.Site, l.HTTP)
 	s := l.session(w, saved{})
 	before := s.vault.owner.Load()
-	had, err := s.vault.load(ctx, laterSave, l.Site)
+	had, err := s.vault.loadAlone(ctx, l.Site)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %w", ErrLoginNeeded, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("resume: %w", err)
 	}
-	s.ends = saved{Issuer: had.Issuer, Token: had.Token, Revoke: had.Revoke, ClientID: had.ClientID}
-	s.refresh = NewSecret(had.Refresh)
+	s.goesOnWith(had)
 	if !s.vault.inherit(before, s, had) {
 		return nil, superseded()
 	}
@@ -190,7 +196,7 @@ func (s *Session) tend(ctx context.Context) (time.Duration, error) {
 		_ = s.renew(ctx, number, false) // logged there; what is next is looked at again
 		return 0, ctx.Err()
 	case resave:
-		s.keep(ctx, laterSave)
+		s.keepAlone(ctx)
 		return 0, ctx.Err()
 	}
 	if !renews {
@@ -215,8 +221,9 @@ func (s *Session) due() time.Time {
 // Concurrent calls share one request. It returns ErrLoginNeeded (wrapped) when
 // only a person can go on. A request that has begun is not broken off when ctx
 // ends, since its answer may hold the only refresh token that is still good; it
-// takes 20 seconds at most. A session that cannot renew but has not ended is
-// left as it is.
+// takes half a minute at most, and while another process refreshes the same
+// sign-in it is waited for as long. A session that cannot renew but has not
+// ended is left as it is.
 func (s *Session) Refresh(ctx context.Context) error {
 	s.mu.Lock()
 	number := s.access.number
@@ -231,47 +238,51 @@ func (s *Session) Refresh(ctx context.Context) error {
 // renew replaces the access token of that number, unless someone has already.
 // Without force it keeps to the pause after a failure.
 func (s *Session) renew(ctx context.Context, number uint64, force bool) error {
+	for {
+		f, mine, err := s.board(number, force)
+		switch {
+		case f == nil:
+			return err
+		case !mine:
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if f.begun {
+				return f.err
+			}
+			continue // its beginner had less patience than we have
+		}
+		f.begun, f.err = s.fly(ctx)
+		s.mu.Lock()
+		s.flight = nil
+		s.mu.Unlock()
+		close(f.done)
+		s.notify()
+		return f.err
+	}
+}
+
+// board gives the refresh under way, or a new one that is the caller's to make.
+// There is none where none is needed, or, with an error, none is possible.
+func (s *Session) board(number uint64, force bool) (f *flight, mine bool, err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case s.over != nil:
-		defer s.mu.Unlock()
-		return s.over
+		return nil, false, s.over
 	case s.access.number != number:
-		s.mu.Unlock()
-		return nil
+		return nil, false, nil
 	case s.refresh.IsZero():
-		defer s.mu.Unlock()
-		return s.ended()
+		return nil, false, s.ended()
 	case !force && s.failed != nil && time.Now().Round(0).Before(s.pause):
-		defer s.mu.Unlock()
-		return s.failed
+		return nil, false, s.failed
+	case s.flight != nil:
+		return s.flight, false, nil
 	}
-	if f := s.flight; f != nil {
-		s.mu.Unlock()
-		select {
-		case <-f.done:
-			return f.err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if ctx.Err() != nil {
-		s.mu.Unlock()
-		return ctx.Err()
-	}
-	f := &flight{done: make(chan struct{})}
-	s.flight = f
-	old := s.refresh.Reveal()
-	s.mu.Unlock()
-
-	f.err = s.fly(context.WithoutCancel(ctx), old)
-
-	s.mu.Lock()
-	s.flight = nil
-	s.mu.Unlock()
-	close(f.done)
-	s.notify()
-	return f.err
+	s.flight = &flight{done: make(chan struct{})}
+	return s.flight, true, nil
 }
 
 // end makes err the reason why nothing is refreshed any more.
@@ -321,7 +332,13 @@ func (s *Session) take(a *tokenAnswer) {
 // keep stores what a restart needs. A failure becomes the Warning, and Run
 // tries again.
 func (s *Session) keep(ctx context.Context, limit time.Duration) {
-	err := s.vault.save(ctx, limit, s)
+	s.mu.Lock()
+	displaced := s.displaced
+	s.mu.Unlock()
+	var err error = errDisplaced
+	if !displaced {
+		err = s.vault.save(ctx, limit, s)
+	}
 	s.mu.Lock()
 	was := s.unsaved
 	s.unsaved = err
@@ -348,7 +365,23 @@ func reasonNotStored(err error) string {
 			return known.Error()
 		}
 	}
+	if err == errDisplaced {
+		return errDisplaced.doing
+	}
 	return "the store failed"
+}
+
+func (s *Session) wasStored() {
+	s.mu.Lock()
+	s.stored = true
+	s.mu.Unlock()
+}
+
+// isOf tells whether what is stored comes from the same sign-in.
+func (s *Session) isOf(had saved) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return had.SignIn == s.signIn
 }
 
 // snapshot is what a restart needs, and whether the session has ended.
@@ -360,5 +393,6 @@ func (s *Session) snapshot() (now saved, over bool) {
 	n.Refresh, n.Scopes, n.Said = s.refresh.Reveal(), s.grant.Scopes, s.grant.ScopesSaid
 	n.Name, n.FHIRUser, n.Subject = s.grant.User.Name, s.grant.User.FHIRUser, s.grant.User.Subject
 	n.HubURL, n.HubTopic = s.grant.HubURL, s.grant.HubTopic.Reveal()
+	n.SignIn, n.Turn = s.signIn, s.turn
 	return n, s.over != nil
 }

@@ -3,7 +3,9 @@ package oauth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,8 @@ type saved struct {
 	HubURL   string   `json:"hub.url,omitempty"`
 	HubTopic string   `json:"hub.topic,omitempty"`
 	Said     bool     `json:"scope_said,omitempty"`
+	SignIn   string   `json:"sign_in,omitempty"` // a random name of the sign-in in the browser that all this comes from
+	Turn     int      `json:"turn,omitempty"`    // how often its refresh token was replaced
 }
 
 const savedVersion = 1
@@ -39,12 +43,15 @@ func (s saved) GoString() string { return hidden }
 type vault struct {
 	store Store // nil = nothing is kept
 	key   string
+	log   *slog.Logger
 	turn  chan struct{} // holds one token: one call at a time
 	owner atomic.Pointer[Session]
+	// unlocked: the last wait for the lock against other processes was in vain.
+	unlocked atomic.Bool
 }
 
-func newVault(store Store, key string) *vault {
-	v := &vault{store: store, key: key, turn: make(chan struct{}, 1)}
+func newVault(store Store, key string, log *slog.Logger) *vault {
+	v := &vault{store: store, key: key, log: log, turn: make(chan struct{}, 1)}
 	v.turn <- struct{}{}
 	return v
 }
@@ -80,7 +87,10 @@ func (v *vault) save(ctx context.Context, limit time.Duration, s *Session) error
 		if err != nil {
 			return ErrUnavailable
 		}
-		return v.store.Save(ctx, v.key, b)
+		if err = v.store.Save(ctx, v.key, b); err == nil {
+			s.wasStored()
+		}
+		return err
 	})
 }
 
@@ -96,28 +106,40 @@ func (v *vault) inherit(before, s *Session, read saved) bool {
 	return v.owner.CompareAndSwap(before, s)
 }
 
-// wipe deletes what s saved.
+// wipe deletes what s saved, and what nobody can use, but not what another
+// sign-in, perhaps of another process, has put in its place.
 func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error {
 	return v.do(ctx, limit, func(ctx context.Context) error {
 		if v.owner.Load() != s {
 			return nil
 		}
-		return v.store.Delete(ctx, v.key)
+		had, err := v.read(ctx, s.launcher.Site)
+		switch {
+		case err == nil && !s.isOf(had):
+			return nil
+		case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrLoginNeeded):
+			return v.store.Delete(ctx, v.key)
+		}
+		return err
 	})
 }
 
 // load reads what save wrote, or returns fs.ErrNotExist. What cannot be read, or
 // names an endpoint that nothing may be sent to, is ErrLoginNeeded.
-func (v *vault) load(ctx context.Context, limit time.Duration, site Site) (saved, error) {
-	var s saved
+func (v *vault) load(ctx context.Context, limit time.Duration, site Site) (s saved, err error) {
 	if v.store == nil {
 		return s, fs.ErrNotExist
 	}
-	var b []byte
-	err := v.do(ctx, limit, func(ctx context.Context) (err error) {
-		b, err = v.store.Load(ctx, v.key)
+	err = v.do(ctx, limit, func(ctx context.Context) (err error) {
+		s, err = v.read(ctx, site)
 		return err
 	})
+	return s, err
+}
+
+// read is load for the one whose turn it is.
+func (v *vault) read(ctx context.Context, site Site) (s saved, err error) {
+	b, err := v.store.Load(ctx, v.key)
 	if err != nil {
 		return s, err
 	}
