@@ -49,7 +49,7 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, err
 	}
 	s.take(ans)
-	s.signIn = random()
+	s.signIn, s.believed = random(), true
 	if l.Site.Shared && s.grant.User.Subject == "" {
 		_ = s.SignOut(ctx) // it has stored nothing; what was granted to nobody is not left open
 		return nil, &failure{doing: "exchange the code: nobody is named",

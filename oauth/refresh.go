@@ -18,6 +18,9 @@ func (s *Session) fly(ctx context.Context) (begun bool, err error) {
 		return false, ctx.Err()
 	}
 	ctx = context.WithoutCancel(ctx)
+	if err := s.believe(ctx); err != nil {
+		return true, s.refused(ctx, err)
+	}
 	token := s.catchUp(ctx)
 	ans, err := s.present(ctx, token)
 	if isInvalidGrant(err) {

@@ -92,6 +92,9 @@ func (l *Launcher) Forget(ctx context.Context) error {
 // revoke sends token once, and once more if the server asks to wait and there
 // is time (RFC 7009, 2.2).
 func (s *Session) revoke(ctx context.Context, token, hint string) error {
+	if err := s.believe(ctx); err != nil {
+		return err
+	}
 	u, err := url.Parse(s.ends.Revoke)
 	if err != nil || s.web.site.usable(u) != nil {
 		return endpointError("revocation_endpoint", "cannot be used")

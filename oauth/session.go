@@ -43,6 +43,7 @@ type Session struct {
 	turn      int    // how often its refresh token was replaced
 	stored    bool   // it is in the store, as far as we know
 	displaced bool   // something else is in its place, or nothing any more
+	believed  bool   // the endpoints are the site's
 }
 
 // access is one access token. Times are wall clock, since a computer that
