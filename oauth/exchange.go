@@ -58,6 +58,10 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 	s.vault.owner.Store(s)
 	defer s.vault.alone(ctx, lockWait)() // or a refresh of the older sign-in that is under way would be stored after it
 	s.keep(ctx, firstSave)
+	if err := s.notKept(); err != nil && l.RefuseMemoryOnly {
+		s.giveBack(ctx, err)
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -25,6 +25,10 @@ type Launcher struct {
 	HTTP *http.Client
 	// Store keeps the sign-in across restarts; nil = it ends with the process.
 	Store Store
+	// RefuseMemoryOnly signs nobody in whose sign-in the Store cannot keep: what
+	// was granted is revoked at once. A session that is kept and cannot be stored
+	// any more later goes on, with a Warning.
+	RefuseMemoryOnly bool
 	// OpenURL shows a page in the system browser. It may block until the
 	// browser ends. Its ctx is that of SignIn or Open. nil = nothing is opened.
 	OpenURL func(ctx context.Context, url string) error
@@ -85,6 +89,9 @@ func (l *Launcher) StartAnew(ctx context.Context) (*Attempt, error) { return l.s
 
 func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 	if err := l.Site.Check(); err != nil {
+		return nil, err
+	}
+	if err := l.mustKeep(ctx); err != nil {
 		return nil, err
 	}
 	meta, err := l.discovered(ctx)

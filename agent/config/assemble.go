@@ -102,6 +102,7 @@ func (b *builder) build() {
 	c.Local.AnswerWithin = top.value("local.answer_within").(time.Duration)
 	c.Local.UnknownApps = top.text("local.unknown_apps")
 	c.Session.Shared = top.value("session.shared").(bool)
+	c.Session.RefuseMemoryOnly = top.text("session.memory_only") == "refuse"
 	b.checkShared(top)
 	c.Log.Level.UnmarshalText([]byte(top.text("log.level"))) // the table allows slog's own words only
 	b.checkUnbuilt()

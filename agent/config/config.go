@@ -22,9 +22,12 @@ type Config struct {
 	}
 	// Apps are the rules for local apps; the first that fits holds.
 	Apps []App
-	// Session is how sign-ins are held. Shared: several people use this account, so nothing is kept.
-	Session struct{ Shared bool }
-	Log     struct{ Level slog.Level }
+	// Session is how sign-ins are held.
+	Session struct {
+		Shared           bool // several people use this account, so nothing is kept
+		RefuseMemoryOnly bool // no sign-in where no keychain can keep it; never with Shared
+	}
+	Log struct{ Level slog.Level }
 
 	// Warnings are sentences about settings that have no effect, each with its place.
 	Warnings []string

@@ -184,6 +184,18 @@ level = "warn"
 dir = ""
 `
 
+func TestMemoryOnlyIsRefusedWhereThatIsSet(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "[session]\nmemory_only = \"allow\"\n": false, "[session]\nmemory_only = \"refuse\"\n": true} {
+		if c, err := loadText(t, text+oneSite); err != nil || c.Session.RefuseMemoryOnly != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	c, err := loadText(t, "[session]\nmemory_only = \"refuse\"\nshared = true\n"+oneSite)
+	if err != nil || c.Session.RefuseMemoryOnly || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "session.memory_only: without effect") {
+		t.Errorf("shared, too: %v, %v", c, err)
+	}
+}
+
 func TestSampleLoads(t *testing.T) {
 	c, err := loadText(t, sample)
 	if err != nil {

@@ -7,6 +7,10 @@ func (b *builder) checkShared(top scope) {
 	if !b.out.Session.Shared {
 		return
 	}
+	if b.out.Session.RefuseMemoryOnly {
+		b.out.Session.RefuseMemoryOnly = false
+		b.warn(top.where("session.memory_only"), "session.memory_only", "without effect, since a shared workstation keeps nothing")
+	}
 	if len(b.out.Sites) == 0 && b.out.Hub.URL != "" {
 		b.problem(top.where("session.shared"), "session.shared", "a hub without sign-in knows no users; a shared workstation needs a [[site]]")
 	}

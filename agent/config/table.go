@@ -140,8 +140,8 @@ var tables = []table{
 			{name: "shared", kind: yesNo, def: "false", sources: anywhere,
 				help: "A workstation whose account several people use: nothing is kept in the keychain, every sign-in asks who it is, and locking the screen " +
 					"ends the session; see [Shared workstations](sign-in.md#shared-workstations)."},
-			{name: "memory_only", kind: text, def: "allow", words: []string{"allow", "refuse"}, sources: anywhere, state: refused,
-				help: "Whether to sign in where no keychain can keep the sign-in."},
+			{name: "memory_only", kind: text, def: "allow", words: []string{"allow", "refuse"}, sources: anywhere,
+				help: "Whether to sign in where no keychain can keep the sign-in: `allow` lets it end with Castray, and says so; `refuse` ends it at once. Without effect on a shared workstation, which keeps nothing."},
 		}},
 
 	{name: "log",
