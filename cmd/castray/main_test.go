@@ -62,6 +62,9 @@ func TestMain(m *testing.M) {
 
 func testMachine(c *agent.Config) {
 	c.Store = agent.Memory()
+	if folder := os.Getenv("SOAK_STORE"); folder != "" {
+		c.Store = soakStore(folder)
+	}
 	c.OpenURL = func(ctx context.Context, address string) error { return browse(ctx, os.Getenv("SANDBOX_CA"), address) }
 }
 
