@@ -161,6 +161,7 @@ func (a *Agent) lineEnded(l *line, err error) {
 	case errors.As(err, &refused) && a.session != nil:
 		// A topic that the hub does not know, or a token that it does not take: only a new sign-in gives others.
 		a.notify(problemRefused, "")
+		a.remark(a.session)
 		a.refused = a.session
 		a.endSession()
 	default:

@@ -3,6 +3,7 @@ package agent
 import (
 	"github.com/castray/castray/bridge"
 	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth"
 )
 
 // facts are what the phase is made of.
@@ -55,6 +56,8 @@ const (
 	problemKeychain       = "keychain"
 	problemEarlierKept    = "earlier_kept"
 	problemScreenUnheard  = "screen_unheard"
+	problemClock          = oauth.RemarkClock
+	problemTokenSize      = oauth.RemarkTokenSize
 )
 
 // The relay's, which sentences are about: the hub does not send us all that was asked for; an app named such an event.
@@ -109,6 +112,8 @@ var problemSentences = map[string]string{
 	problemKeychain:                  "The sign-in cannot be kept. You will have to sign in after every restart.",
 	problemEarlierKept:               "An earlier sign-in may still lie in the keychain of this computer. Unlock the keychain; it is then deleted.",
 	problemScreenUnheard:             "Castray cannot hear when this screen is locked. Choose Sign out before you leave.",
+	problemClock:                     "The clock of this computer differs from that of the sign-in server: set the clock.",
+	problemTokenSize:                 "A server refuses requests with this sign-in, perhaps because its token is large. Tell your administrator.",
 }
 
 // worstFirst are the problems in which a wrong patient may be on a screen.

@@ -115,7 +115,20 @@ func (a *Agent) lookAtSession(s *config.Site, session *oauth.Session) {
 	} else {
 		a.solved(problemKeychain)
 	}
+	a.remark(session)
 	a.lookAtEnd()
+}
+
+// remark tells what may be the reason when the sign-in does not work as it should. It stays when the sign-in ends by it.
+func (a *Agent) remark(session *oauth.Session) {
+	remarks := session.Remarks()
+	for _, code := range []string{problemClock, problemTokenSize} {
+		if words := remarks[code]; words != "" {
+			a.notify(code, words)
+		} else {
+			a.solved(code)
+		}
+	}
 }
 
 // lookAtEnd warns of a sign-in that will end by itself (SM-REF-09).

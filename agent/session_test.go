@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -297,6 +298,25 @@ func TestAHubThatRefusesTheTopic(t *testing.T) {
 		t.Errorf("problems %v", s.Problems)
 	}
 	h.until("the first sign-in revoked", func(protocol.Status) bool { return h.auth.Count("/auth/revoke") == 1 })
+}
+
+// SM-API-04: a hub that refuses a sign-in whose token is large ends it, as any refusal does, and the reason may be the size.
+func TestAHubThatRefusesALargeToken(t *testing.T) {
+	h := newHospital(t)
+	h.starts()
+	h.auth.Misbehave(oauthtest.Faults{NoID: true, Body: map[string]any{"access_token": strings.Repeat("a", 12<<10)}})
+	h.hub.Reply(hubtest.Subscribe, hubtest.Reply{Status: 431}, -1)
+	h.do("signin", `{}`)
+	s := h.phase(protocol.PhaseLoginNeeded)
+	if i := slices.IndexFunc(s.Problems, func(p protocol.Problem) bool { return p.Code == "token_size" }); i < 0 || !contains(s.Problems[i].Sentence, "12 KB") {
+		t.Errorf("problems %v", s.Problems)
+	}
+	h.hub.Clear()
+	h.auth.Misbehave(oauthtest.Faults{})
+	h.do("signin", `{}`)
+	if s := h.phase(protocol.PhaseNoContext); len(s.Problems) != 0 {
+		t.Errorf("problems %v", s.Problems)
+	}
 }
 
 // A refresh that names another session joins that, also where the first one named none (SM-REF-10).

@@ -92,7 +92,7 @@ func (t *signer) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(signed(r, tok.token.Reveal()))
+	resp, err := t.send(r, tok)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !t.s.doubt(r, tok.number) {
 		return resp, err
 	}
@@ -111,9 +111,18 @@ func (t *signer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
 	_ = resp.Body.Close()
-	resp, err = t.base.RoundTrip(signed(again, tok.token.Reveal()))
+	resp, err = t.send(again, tok)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized {
 		t.s.refusedFresh(tok.number)
+	}
+	return resp, err
+}
+
+func (t *signer) send(r *http.Request, a access) (*http.Response, error) {
+	token := a.token.Reveal()
+	resp, err := t.base.RoundTrip(signed(r, token))
+	if err == nil {
+		t.s.judgeSize(len(token), resp.StatusCode)
 	}
 	return resp, err
 }

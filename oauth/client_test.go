@@ -134,22 +134,6 @@ func TestForbiddenIsNoRefresh(t *testing.T) {
 	resp.Body.Close()
 }
 
-func TestBigToken(t *testing.T) {
-	// Of SM-API 04: a large token is sent. There is no sentence of its own for a server that refuses it.
-	w := newWorld(t)
-	big := strings.Repeat("a", 12<<10)
-	w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"access_token": big, "id_token": nil}})
-	s := w.signIn(t)
-	resp, err := s.Client().Get(w.ts.URL + "/hub/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if w.hub.tokens[0] != "Bearer "+big {
-		t.Error("the token did not arrive")
-	}
-}
-
 func TestAfterTheEndTheTokenStillSigns(t *testing.T) {
 	// A subscription has to be ended politely after invalid_grant.
 	w := newWorld(t)

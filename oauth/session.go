@@ -44,6 +44,9 @@ type Session struct {
 	stored    bool   // it is in the store, as far as we know
 	displaced bool   // something else is in its place, or nothing any more
 	believed  bool   // the endpoints are the site's
+
+	ahead    time.Duration // our clock, of the server's
+	tooLarge int           // bytes of a token that a server refused, perhaps for that
 }
 
 // access is one access token. Times are wall clock, since a computer that
@@ -154,8 +157,8 @@ func (s *Session) Warning() string {
 	return ""
 }
 
-// Changed gets a value when Grant, Until, Renews or Warning changed or the
-// session ended. It has room for one, for one reader.
+// Changed gets a value when Grant, Until, Renews, Warning or Remarks changed or
+// the session ended. It has room for one, for one reader.
 func (s *Session) Changed() <-chan struct{} { return s.changed }
 
 // Run keeps the session fresh: it refreshes at 80 % of a token's life, tries
@@ -319,6 +322,7 @@ func (s *Session) notify() {
 // which owns s, and with mu held.
 func (s *Session) take(a *tokenAnswer) {
 	now := time.Now().Round(0)
+	s.compareClocks(now, a.date)
 	jitter := time.Duration((rand.Float64() - 0.5) / 10 * float64(a.life)) // ±5 %
 	s.access = access{
 		token: NewSecret(a.access), number: s.access.number + 1, received: now,
