@@ -25,6 +25,7 @@ type metadata struct {
 	authorize            string
 	token                string
 	revoke               string // "" when not offered
+	introspect           string // "" when not offered
 	jwks                 string // "" when unknown
 	fresh                time.Time
 	capabilities, scopes []string // hints, for people
@@ -48,6 +49,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		Authorize    string   `json:"authorization_endpoint"`
 		Token        string   `json:"token_endpoint"`
 		Revoke       string   `json:"revocation_endpoint"`
+		Introspect   string   `json:"introspection_endpoint"`
 		JWKS         string   `json:"jwks_uri"`
 		PKCE         []string `json:"code_challenge_methods_supported"`
 		Capabilities []string `json:"capabilities"`
@@ -72,7 +74,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 	}
 	m := &metadata{issuer: issuer(doc.Issuer), issInAnswer: doc.IssInAnswer, fresh: freshUntil(r.header),
 		capabilities: doc.Capabilities, scopes: doc.Scopes}
-	return m, w.resolve(m, doc.Authorize, doc.Token, doc.Revoke, doc.JWKS)
+	return m, w.resolve(m, doc.Authorize, doc.Token, doc.Revoke, doc.Introspect, doc.JWKS)
 }
 
 // discoverOld reads the OAuth extension of a CapabilityStatement, or of a
@@ -123,12 +125,12 @@ func (w *web) discoverOld(ctx context.Context, wasHTML bool) (*metadata, error) 
 		return nil, notSMART(doing)
 	}
 	m := new(metadata)
-	return m, w.resolve(m, found["authorize"], found["token"], found["revoke"], "")
+	return m, w.resolve(m, found["authorize"], found["token"], found["revoke"], found["introspect"], "")
 }
 
 // resolve fills in the endpoints: relative ones against the FHIR base (RFC
 // 3986), each https or the whole document is refused before anything is sent.
-func (w *web) resolve(m *metadata, authorize, token, revoke, jwks string) error {
+func (w *web) resolve(m *metadata, authorize, token, revoke, introspect, jwks string) error {
 	base, err := url.Parse(w.site.FHIRURL)
 	if err != nil {
 		return settingError("fhir_url", "is not a URL")
@@ -141,6 +143,7 @@ func (w *web) resolve(m *metadata, authorize, token, revoke, jwks string) error 
 		{"authorization_endpoint", authorize, &m.authorize, true},
 		{"token_endpoint", token, &m.token, true},
 		{"revocation_endpoint", revoke, &m.revoke, false},
+		{"introspection_endpoint", introspect, &m.introspect, false},
 		{"jwks_uri", jwks, &m.jwks, false},
 	} {
 		if e.ref == "" {
@@ -182,7 +185,7 @@ func (w *web) findKeys(ctx context.Context, m *metadata) error {
 	if err := json.Unmarshal(r.body, &doc); err != nil || issuer(doc.Issuer) != m.issuer {
 		return endpointError("openid-configuration", "is not that of the issuer")
 	}
-	return w.resolve(m, m.authorize, m.token, m.revoke, doc.JWKS)
+	return w.resolve(m, m.authorize, m.token, m.revoke, m.introspect, doc.JWKS)
 }
 
 // freshUntil obeys Cache-Control up to a day.

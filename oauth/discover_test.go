@@ -111,6 +111,7 @@ func TestDiscovery(t *testing.T) {
 		{"authorize endpoint by http", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"http://as.example/a","token_endpoint":"$/t"}`}}, "", "authorization_endpoint is not https", 1},
 		{"token endpoint by http", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"$/a","token_endpoint":"http://127.0.0.1/t"}`}}, "", "token_endpoint is not https", 1},
 		{"revocation endpoint by http", "", map[string]reply{wellKnown: {body: `{"revocation_endpoint":"http://as.example/a",` + full[1:]}}, "", "revocation_endpoint is not https", 1},
+		{"introspection endpoint by http", "", map[string]reply{wellKnown: {body: `{"introspection_endpoint":"http://as.example/a",` + full[1:]}}, "", "introspection_endpoint is not https", 1},
 		{"keys by http", "", map[string]reply{wellKnown: {body: `{"jwks_uri":"http://as.example/a",` + full[1:]}}, "", "jwks_uri is not https", 1},
 		{"an endpoint that is a program", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"file:///bin/sh","token_endpoint":"$/t"}`}}, "", "authorization_endpoint names no host", 1},
 		{"an endpoint with a user", "", map[string]reply{wellKnown: {body: `{"authorization_endpoint":"https://ehr.example@evil.example/","token_endpoint":"$/t"}`}}, "", "carries a user name", 1},
