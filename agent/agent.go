@@ -17,6 +17,7 @@ import (
 	"github.com/castray/castray/agent/desktop"
 	"github.com/castray/castray/bridge"
 	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/bridge/subscriber"
 	"github.com/castray/castray/ipc"
 	"github.com/castray/castray/ipc/protocol"
 	"github.com/castray/castray/oauth"
@@ -59,6 +60,7 @@ type Agent struct {
 	run     string // a word that no other run has, for subscriber.name
 	asked   chan struct{}
 	wait    sync.WaitGroup
+	tune    func(*subscriber.Config) // leads to a network in memory, in tests; nil is the system's
 
 	// Owned by Run.
 	running    context.Context

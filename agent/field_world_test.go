@@ -66,10 +66,7 @@ func inWard(t *testing.T, test func(w *ward)) {
 		settings.Local.UnknownApps = "allow"
 		w.agent = New(Config{Settings: settings, Host: "desk", Networks: func() ([]netip.Prefix, error) { return nil, nil }})
 		ended := w.agent.inBubble(w.ctx)
-		w.viewer = w.attach(bridge.App{Name: "viewer", Events: fhircast.Names([]string{"Patient-open", "Patient-close", "ImagingStudy-open", "ImagingStudy-close"})})
-		w.chart = w.attach(bridge.App{Name: "chart", Events: fhircast.Names([]string{"Patient-open", "Patient-close"}), MaySend: true})
-		w.reporter = w.attach(bridge.App{Name: "reporter", MaySend: true, Events: fhircast.Names([]string{"DiagnosticReport-open",
-			"DiagnosticReport-close", "DiagnosticReport-update", "DiagnosticReport-select", "SyncError", "heartbeat"})})
+		w.attachAll()
 		defer func() {
 			if w.Failed() {
 				t.Log(strings.Join(w.journal, "\n"))
@@ -81,6 +78,14 @@ func inWard(t *testing.T, test func(w *ward)) {
 		defer func() { w.colleague.leave() }()
 		test(w)
 	})
+}
+
+// attachAll attaches the three apps.
+func (w *ward) attachAll() {
+	w.viewer = w.attach(bridge.App{Name: "viewer", Events: fhircast.Names([]string{"Patient-open", "Patient-close", "ImagingStudy-open", "ImagingStudy-close"})})
+	w.chart = w.attach(bridge.App{Name: "chart", Events: fhircast.Names([]string{"Patient-open", "Patient-close"}), MaySend: true})
+	w.reporter = w.attach(bridge.App{Name: "reporter", MaySend: true, Events: fhircast.Names([]string{"DiagnosticReport-open",
+		"DiagnosticReport-close", "DiagnosticReport-update", "DiagnosticReport-select", "SyncError", "heartbeat"})})
 }
 
 // inBubble is Run without the pipe, which needs a kernel.

@@ -77,12 +77,16 @@ func (a *Agent) connect(s seat) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.running)) // it ends by hangUp, which waits for a polite end
 	l := &line{cancel: cancel, ended: make(chan struct{}), origin: origin{ask: a.cfg.Networks}, events: allowed(s.hub.Events, s.scopes)}
 	name := s.hub.SubscriberName(a.cfg.Host, userName(), a.run)
-	l.client = subscriber.New(subscriber.Config{
+	cfg := subscriber.Config{
 		HubURL: s.hub.URL, Topic: s.hub.Topic, Events: l.events, Name: name, Channel: s.hub.Channel, Quirks: s.hub.Quirks,
 		SocketHosts: s.hub.SocketHosts,
 		HTTP:        s.client, TLS: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, Proxy: a.proxy,
 		Handler: ears{a.relay, l, a.changed}, Log: a.cfg.Log,
-	})
+	}
+	if a.tune != nil {
+		a.tune(&cfg)
+	}
+	l.client = subscriber.New(cfg)
 	a.line = l
 	a.relay.Join(bridge.Session{
 		User: s.user, Topic: s.hub.Topic, Name: name, Events: l.events, Send: s.hub.Send,
