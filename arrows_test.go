@@ -38,10 +38,11 @@ var arrows = map[string]row{
 
 	"agent/config": {floor: 4, imports: []string{"bridge/fhircast", "oauth"}, why: "event names are checked where they are read; a [[site]] is an oauth.Site"},
 
-	"bridge":             {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, tests: []string{"bridge/hub", "bridge/hub/hubtest"}, why: "sees apps and hub through interfaces of its own"},
-	"bridge/adapter":     {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, why: "becomes a bridge.Sink without having heard of it"},
-	"bridge/subscriber":  {floor: 3, imports: []string{"bridge/fhircast"}, tests: []string{"bridge/hub", "bridge/hub/hubtest"}},
-	"oauth/keychain":     {floor: 3, imports: []string{"oauth"}, why: "its errors are oauth's, which callers test for"},
+	"bridge":            {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, tests: []string{"bridge/hub", "bridge/hub/hubtest"}, why: "sees apps and hub through interfaces of its own"},
+	"bridge/adapter":    {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, why: "becomes a bridge.Sink without having heard of it"},
+	"bridge/subscriber": {floor: 3, imports: []string{"bridge/fhircast"}, tests: []string{"bridge/hub", "bridge/hub/hubtest"}},
+	"oauth/keychain": {floor: 3, imports: []string{"oauth"}, tests: []string{"oauth/oauthtest"},
+		why: "its errors are oauth's, which callers test for; what a spoilt keychain does to a sign-in is tested with one"},
 	"bridge/hub/hubtest": {floor: 3, imports: []string{"bridge/fhircast", "bridge/hub"}, why: "a fake: never the client that is tested against it"},
 	"oauth/oauthtest":    {floor: 3, why: "a fake: neither oauth nor keychain, which are tested against it"},
 	"ipc/client":         {floor: 3, imports: []string{"ipc", "ipc/protocol"}},

@@ -71,7 +71,7 @@ func run(ctx context.Context, s *oauth.Session) (end func() error) {
 func honest(*world) {}
 
 func TestRefreshInTime(t *testing.T) {
-	// Of SM-REF 06: at 80 % of life give or take 5 %, and not within a minute of
+	// SM-REF-06: at 80 % of life give or take 5 %, and not within a minute of
 	// the last one.
 	for _, c := range []struct{ life, from, to time.Duration }{
 		{time.Hour, 2692 * time.Second, 3052 * time.Second},
@@ -352,8 +352,9 @@ func TestLostAnswerAfterRotation(t *testing.T) {
 }
 
 func TestSleepOfThreeHours(t *testing.T) {
-	// Of SM-REF 06: in a bubble timers and the wall clock run together, so this
-	// shows that a request after a long pause without Run refreshes first.
+	// SM-REF-06: a request after a long pause without Run refreshes first. (In a
+	// bubble timers and the wall clock run together; which of them counts is in
+	// TestTimesAreOfTheWallClock.)
 	bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
 		time.Sleep(3 * time.Hour)
 		before := w.as.Count("/auth/token")
@@ -579,7 +580,7 @@ func TestNewerSessionOwnsTheStore(t *testing.T) {
 }
 
 func TestQuitIsNotSignOut(t *testing.T) {
-	// Of SM-REV 03: quitting is not signing out.
+	// SM-REV-03
 	w := newWorld(t)
 	s := w.signIn(t)
 	ctx, cancel := context.WithCancel(t.Context())

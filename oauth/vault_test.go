@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // slowStore has one item, and does something while it is read.
@@ -57,6 +58,22 @@ func TestAResumeDoesNotTakeThePlaceOfANewerSignIn(t *testing.T) {
 				t.Error("the newer sign-in is not stored")
 			}
 		})
+	}
+}
+
+// SM-REF-06: a computer that slept must not believe in a token that did not, so no time of a token holds Go's own clock,
+// which sleeps too.
+func TestTimesAreOfTheWallClock(t *testing.T) {
+	l := &Launcher{Site: Site{FHIRURL: "https://ehr.example/fhir", ClientID: "castray"}}
+	s := l.session(newWeb(l.Site, nil), saved{})
+	s.take(&tokenAnswer{access: "a", life: time.Hour})
+	if now := time.Now(); now == now.Round(0) {
+		t.Fatal("here there is no other clock")
+	}
+	for name, at := range map[string]time.Time{"received": s.access.received, "expires": s.access.expires, "renewAt": s.access.renewAt, "last": s.last, "due": s.due()} {
+		if at.IsZero() || at != at.Round(0) {
+			t.Errorf("%s is %v", name, at)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "holder":
-		holdLock(os.Args[1])
+		holdLock(os.Args[1], os.Args[2])
 	default:
 		if err := desktopChild(part); err != nil {
 			fmt.Println(err)
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // holdLock takes the lock of key in dir, says so, and keeps it until somebody
 // kills the process.
-func holdLock(dir string) {
+func holdLock(dir, key string) {
 	if _, err := (Shared{Dir: dir}).Lock(context.Background(), key); err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -22,14 +22,14 @@ var _ interface {
 	Lock(ctx context.Context, key string) (unlock func(), err error)
 } = Shared{}
 
-// holder is another process that has the lock.
-func holder(t *testing.T, dir string) *exec.Cmd {
+// holderOf is another process that has the lock of key.
+func holderOf(t *testing.T, dir, key string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, dir)
+	cmd := exec.CommandContext(t.Context(), self, dir, key)
 	cmd.Env = append(os.Environ(), childVar+"=holder")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -49,7 +49,7 @@ func holder(t *testing.T, dir string) *exec.Cmd {
 // behind.
 func TestLockOfAProcessThatIsKilled(t *testing.T) {
 	s := Shared{Dir: t.TempDir()}
-	other := holder(t, s.Dir)
+	other := holderOf(t, s.Dir, key)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := s.Lock(ctx, key); !errors.Is(err, context.DeadlineExceeded) {
