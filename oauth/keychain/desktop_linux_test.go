@@ -38,12 +38,13 @@ exit $rc`
 // of the machine it would start a second keyring, or a prompt.
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:dir=%s</listen><auth>EXTERNAL</auth>
+<busconfig><type>session</type><listen>unix:dir=%s</listen><auth>EXTERNAL</auth>%s
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>`
 
 type machine struct {
 	home, run, conf string
+	display, bus    string // "" is none, and the one that dbus-run-session names
 }
 
 func newMachine(t *testing.T) machine {
@@ -65,7 +66,7 @@ func newMachine(t *testing.T) machine {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(m.conf, fmt.Appendf(nil, busConfig, m.run), 0o600); err != nil {
+	if err := os.WriteFile(m.conf, fmt.Appendf(nil, busConfig, m.run, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -84,6 +85,12 @@ func (m machine) child(t *testing.T, part, path string, unlock string, args ...s
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	cmd.Env = []string{"HOME=" + m.home, "XDG_RUNTIME_DIR=" + m.run, "PATH=" + path, childVar + "=" + part,
 		"CHILD=" + self, "UNLOCK=" + unlock}
+	if m.bus != "" {
+		cmd.Env = append(cmd.Env, "DBUS_SESSION_BUS_ADDRESS="+m.bus)
+	}
+	if m.display != "" {
+		cmd.Env = append(cmd.Env, "DISPLAY="+m.display, "NO_AT_BRIDGE=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", part, err, out)
 	}
@@ -108,12 +115,20 @@ func TestDesktopLocked(t *testing.T) {
 }
 
 func TestDesktopNobodyOffersSecrets(t *testing.T) {
+	// SM-STORE-06
 	m := newMachine(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.onBus(t, "unavailable", "", self)
+}
+
+func TestDesktopDeadBus(t *testing.T) {
+	// SM-STORE-06: the address is there, and nobody behind it.
+	m := newMachine(t)
+	m.bus = "unix:path=" + filepath.Join(m.run, "bus")
+	m.child(t, "unavailable", os.Getenv("PATH"), "")
 }
 
 func TestDesktopNoBus(t *testing.T) {
@@ -198,6 +213,18 @@ func desktopChild(part string) error {
 			return fmt.Errorf("save to a locked keyring: %w", err)
 		}
 		return nil
+	case "leave": // leaves something to be found
+		for {
+			err := o.Save(ctx, key, []byte("kept"))
+			if err == nil {
+				return nil
+			}
+			if !errors.Is(err, oauth.ErrUnavailable) || ctx.pause() != nil {
+				return fmt.Errorf("save: %w", err)
+			}
+		}
+	case "prompted":
+		return prompted(ctx, o)
 	case "unavailable":
 		start := time.Now()
 		_, err := o.Load(ctx, key)
