@@ -36,7 +36,7 @@ const ehr = "ehr.example"
 // newDesk signs in, which needs a real browser's way back, outside of any bubble.
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{T: t, keychain: newFake(), dir: t.TempDir()}
+	d := &desk{T: t, keychain: newFake(), dir: folder(t)}
 	d.auth = &oauthtest.Server{ClientID: "castray", AutoApprove: true, Users: []oauthtest.User{{ID: "ada", Name: "Ada"}}}
 	l := d.launcher()
 	l.OpenURL = func(ctx context.Context, page string) error {

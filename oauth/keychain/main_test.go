@@ -3,6 +3,7 @@ package keychain
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"testing"
 
@@ -26,13 +27,27 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// holdLock takes the lock of key in dir, says so, and keeps it until somebody
-// kills the process.
+// folder is t.TempDir, but that what cannot be deleted stays: Wine does not know
+// how Go does that.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "castray-keychain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// holdLock takes the lock of key in dir, says so, and keeps it until stdin ends or
+// somebody kills the process.
 func holdLock(dir, key string) {
-	if _, err := (Shared{Dir: dir}).Lock(context.Background(), key); err != nil {
+	unlock, err := (Shared{Dir: dir}).Lock(context.Background(), key)
+	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	defer unlock()
 	fmt.Println("held")
-	select {}
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }

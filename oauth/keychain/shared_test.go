@@ -31,6 +31,10 @@ func holderOf(t *testing.T, dir, key string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(t.Context(), self, dir, key)
 	cmd.Env = append(os.Environ(), childVar+"=holder")
+	_, err = cmd.StdinPipe() // which stays open as long as we are there
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -48,7 +52,7 @@ func holderOf(t *testing.T, dir, key string) *exec.Cmd {
 // SM-REF-04: one process at a time, and who dies holding the lock leaves none
 // behind.
 func TestLockOfAProcessThatIsKilled(t *testing.T) {
-	s := Shared{Dir: t.TempDir()}
+	s := Shared{Dir: folder(t)}
 	other := holderOf(t, s.Dir, key)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -70,7 +74,7 @@ func TestLockOfAProcessThatIsKilled(t *testing.T) {
 }
 
 func TestLockAmongGoroutines(t *testing.T) {
-	s := Shared{Dir: filepath.Join(t.TempDir(), "made", "when needed")}
+	s := Shared{Dir: filepath.Join(folder(t), "made", "when needed")}
 	var all sync.WaitGroup
 	inside, most := 0, 0 // under the lock; the race detector knows nothing of it, so each is read and written inside only
 	var mu sync.Mutex
@@ -101,7 +105,7 @@ func TestLockAmongGoroutines(t *testing.T) {
 // What somebody else may have put in the place of the lock file is not waited
 // for, and no path is told.
 func TestLockFileThatIsNone(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	path := filepath.Join(dir, "sign-in-"+key+".lock")
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
