@@ -79,14 +79,14 @@ func TestEndpointsElsewhereThatTheSiteNames(t *testing.T) {
 	// SM-DISC-10: as vendors do. What is stored is believed when the site still
 	// says so, and until it can be asked the sign-in is kept and not used.
 	w := newWorld(t)
-	l, asked := w.elsewhere()
+	l, _ := w.elsewhere()
 	w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{
 		"token_endpoint": "https://elsewhere.example/auth/token", "revocation_endpoint": "https://elsewhere.example/auth/revoke"}})
 	if _, err := l.SignIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.as.Misbehave(oauthtest.Faults{ConfigurationStatus: http.StatusServiceUnavailable})
-	l, asked = w.elsewhere()
+	l, asked := w.elsewhere()
 	s, err := l.Resume(t.Context())
 	if err != nil || asked.Load() != 0 || !s.Renews() {
 		t.Fatalf("the site cannot be asked: %v, %d requests", err, asked.Load())

@@ -34,7 +34,7 @@ func (v *vault) alone(ctx context.Context, limit time.Duration) (release func())
 	if !ok {
 		return func() {}
 	}
-	if v.unlocked.Load() {
+	if v.noLock.Load() {
 		limit = min(limit, lockAgain)
 	}
 	waiting, cancel := context.WithTimeout(ctx, limit)
@@ -42,11 +42,11 @@ func (v *vault) alone(ctx context.Context, limit time.Duration) (release func())
 	unlock, err := shared.Lock(waiting, v.key)
 	switch {
 	case err == nil:
-		if v.unlocked.Swap(false) {
+		if v.noLock.Swap(false) {
 			v.log.Info("stored sign-in can be locked again")
 		}
 		return unlock
-	case ctx.Err() == nil && !v.unlocked.Swap(true):
+	case ctx.Err() == nil && !v.noLock.Swap(true):
 		reason := "there is no lock file that can be used"
 		if errors.Is(err, context.DeadlineExceeded) {
 			reason = "another process holds the lock"
@@ -83,15 +83,14 @@ func (s *Session) catchUp(ctx context.Context) (token string) {
 	}
 	gone := false
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		gone = s.stored
-	case errors.Is(err, ErrLoginNeeded):
+	case !s.stored: // a sign-in that is newer than all that is there, and will be stored yet
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrLoginNeeded):
 		gone = true
 	case err != nil: // it cannot be read now: what we have is all that we know
 	case s.sameSignIn(had):
 		if had.Turn > s.turn || had.SignIn != s.signIn {
 			s.refresh, s.turn, s.signIn = NewSecret(had.Refresh), had.Turn, had.SignIn
-			s.stored, s.unsaved = true, nil
+			s.unsaved = nil
 			s.log.Info("another agent of this user has refreshed the sign-in; going on with what it stored")
 		}
 	default:

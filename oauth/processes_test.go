@@ -281,6 +281,45 @@ func TestSignInOfTheSameUserElsewhere(t *testing.T) {
 	}
 }
 
+func TestSignInThatIsStoredLate(t *testing.T) {
+	// SM-REF-05: what lies in the store until then is an older sign-in, of whomever.
+	for _, claims := range []map[string]any{nil, {"sub": "u2"}} {
+		w := newWorld(t)
+		w.signsInElsewhere(t, claims)
+		w.store.failing(oauth.ErrLocked)
+		newer := w.signsInElsewhere(t, nil)
+		older := w.store.all()
+		if err := newer.Refresh(t.Context()); err != nil || w.store.all() != older || !strings.Contains(newer.Warning(), "locked") {
+			t.Fatalf("%v, warning %q", err, newer.Warning())
+		}
+		w.store.failing(nil)
+		if err := newer.Refresh(t.Context()); err != nil || w.store.all() == older || newer.Warning() != "" {
+			t.Errorf("%v, warning %q", err, newer.Warning())
+		}
+		if w.reused() {
+			t.Error("a token was presented twice")
+		}
+		s, err := w.launcher().Resume(t.Context())
+		if err != nil || s.Grant().User.Subject != "u1" {
+			t.Errorf("what is stored now: %v", err)
+		}
+	}
+}
+
+func TestSignOutOfWhatIsNotStoredYet(t *testing.T) {
+	// SM-REV-01: the older sign-in in its place would be gone on with.
+	w := newWorld(t)
+	w.signsInElsewhere(t, map[string]any{"sub": "u2"})
+	w.store.failing(oauth.ErrLocked)
+	newer := w.signsInElsewhere(t, nil)
+	if err := newer.SignOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if items, _ := w.store.count(); items != 0 {
+		t.Error("the older sign-in is left")
+	}
+}
+
 func TestSignInOfAnotherUserElsewhere(t *testing.T) {
 	// SM-ID-09: what another user has stored meanwhile is not gone on with, and
 	// not touched.

@@ -382,11 +382,11 @@ func (s *Session) wasStored() {
 	s.mu.Unlock()
 }
 
-// isOf tells whether what is stored comes from the same sign-in.
+// isOf tells whether what is stored comes from the same sign-in, or is older.
 func (s *Session) isOf(had saved) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return had.SignIn == s.signIn
+	return had.SignIn == s.signIn || !s.stored
 }
 
 // snapshot is what a restart needs, and whether the session has ended.

@@ -41,13 +41,12 @@ func (s saved) GoString() string { return hidden }
 // session changes it: an older one that is refreshed, refused or signed out
 // late must not touch what the newer one stored.
 type vault struct {
-	store Store // nil = nothing is kept
-	key   string
-	log   *slog.Logger
-	turn  chan struct{} // holds one token: one call at a time
-	owner atomic.Pointer[Session]
-	// unlocked: the last wait for the lock against other processes was in vain.
-	unlocked atomic.Bool
+	store  Store // nil = nothing is kept
+	key    string
+	log    *slog.Logger
+	turn   chan struct{} // holds one token: one call at a time
+	owner  atomic.Pointer[Session]
+	noLock atomic.Bool // the last wait for the lock against other processes was in vain
 }
 
 func newVault(store Store, key string, log *slog.Logger) *vault {
@@ -106,8 +105,8 @@ func (v *vault) inherit(before, s *Session, read saved) bool {
 	return v.owner.CompareAndSwap(before, s)
 }
 
-// wipe deletes what s saved, and what nobody can use, but not what another
-// sign-in, perhaps of another process, has put in its place.
+// wipe deletes what s saved or was to take the place of, and what nobody can
+// use, but not what a later sign-in of another process has put in its place.
 func (v *vault) wipe(ctx context.Context, limit time.Duration, s *Session) error {
 	return v.do(ctx, limit, func(ctx context.Context) error {
 		if v.owner.Load() != s {
