@@ -147,9 +147,10 @@ type store struct {
 	loadErr error
 	delErr  error
 	onSave  func([]byte)
-	locked  bool  // as by another process
-	lockErr error // there is no lock to be had
-	bare    int   // calls by somebody who did not have the lock
+	locked  bool          // as by another process
+	lockErr error         // there is no lock to be had
+	bare    int           // calls by somebody who did not have the lock
+	within  time.Duration // that the last save had
 }
 
 // touched is called with mu held, by all that the lock is for.
@@ -203,9 +204,12 @@ func (s *store) Load(_ context.Context, key string) ([]byte, error) {
 	return bytes.Clone(b), nil
 }
 
-func (s *store) Save(_ context.Context, key string, value []byte) error {
+func (s *store) Save(ctx context.Context, key string, value []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if deadline, ok := ctx.Deadline(); ok {
+		s.within = time.Until(deadline)
+	}
 	s.touched()
 	s.saves++
 	if s.onSave != nil {

@@ -190,6 +190,22 @@ func TestFewWrites(t *testing.T) {
 	})
 }
 
+func TestPatienceWithTheStore(t *testing.T) {
+	// SM-STORE-05: after a sign-in the user may be typing the password of the
+	// keychain; nobody waits for what is stored later.
+	w := newWorld(t)
+	s := w.signIn(t)
+	if at := w.store.within; at < 55*time.Second || at > time.Minute {
+		t.Errorf("after the sign-in it has %v", at)
+	}
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if at := w.store.within; at <= 0 || at > 5*time.Second {
+		t.Errorf("after a refresh it has %v", at)
+	}
+}
+
 func TestStoreFailsAndHeals(t *testing.T) {
 	// SM-REF-05
 	bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
