@@ -131,3 +131,16 @@ func (s *Session) keepAlone(ctx context.Context) {
 		s.keep(ctx, laterSave)
 	}
 }
+
+func (s *Session) wasStored() {
+	s.mu.Lock()
+	s.stored = true
+	s.mu.Unlock()
+}
+
+// isOf tells whether what is stored comes from the same sign-in, or is older.
+func (s *Session) isOf(had saved) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return had.SignIn == s.signIn || !s.stored
+}

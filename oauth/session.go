@@ -376,19 +376,6 @@ func reasonNotStored(err error) string {
 	return "the store failed"
 }
 
-func (s *Session) wasStored() {
-	s.mu.Lock()
-	s.stored = true
-	s.mu.Unlock()
-}
-
-// isOf tells whether what is stored comes from the same sign-in, or is older.
-func (s *Session) isOf(had saved) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return had.SignIn == s.signIn || !s.stored
-}
-
 // snapshot is what a restart needs, and whether the session has ended.
 func (s *Session) snapshot() (now saved, over bool) {
 	s.mu.Lock()
