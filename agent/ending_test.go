@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -62,5 +63,28 @@ func (h *hospital) logsOut() {
 	h.phase(protocol.PhaseSignedOut)
 	h.until("the end of the sign-out", func(protocol.Status) bool { return h.auth.Count("/auth/revoke") == 1 })
 	for deadline := time.Now().Add(10 * time.Second); h.store.(*drawer).len() != 0 && time.Now().Before(deadline); wait(h.ctx) {
+	}
+}
+
+// SM-STORE-06: where the administrator wants every sign-in kept, and there is no keychain, no browser opens and one sentence
+// says why.
+func TestNoSignInWithoutAKeychainWhereThatIsRefused(t *testing.T) {
+	h := newHospital(t)
+	h.store = noKeychain{}
+	h.write(h.file, append(h.config, "[session]\nmemory_only = \"refuse\"\n"...))
+	h.browser = func(context.Context, string) error {
+		t.Error("a browser was opened")
+		return nil
+	}
+	h.starts()
+	h.phase(protocol.PhaseSignedOut)
+	if _, err := h.running.agent.Do(h.ctx, "signin", json.RawMessage(`{}`)); code(err) != protocol.CodeSigninNeeded || !contains(err.Error(), "administrator") {
+		t.Errorf("signin: %v", err)
+	}
+	if s := h.phase(protocol.PhaseSignedOut); !has(s, "signin_failed") {
+		t.Errorf("problems %v", s.Problems)
+	}
+	if n := h.auth.Count("/auth/token"); n != 0 {
+		t.Errorf("%d codes exchanged", n)
 	}
 }
