@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/castray/castray/bridge/hub/hubtest"
 	"github.com/castray/castray/ipc/protocol"
 )
 
@@ -21,17 +22,25 @@ func TestTwoAgentsOfOneUserShareTheSignIn(t *testing.T) {
 	h.starts()
 	h.phase(protocol.PhaseNoContext)
 	second := h.running
-	asked := h.auth.Count("/auth/token")
 	for n := range 2 {
 		for i, r := range []*running{first, second} {
 			h.running = r
-			h.auth.Expire()
-			h.do("resync", `{}`) // with a token that the hub takes no more
-			asked++
-			h.until("the refresh", func(protocol.Status) bool { return h.auth.Count("/auth/token") == asked })
-			if s := h.phase(protocol.PhaseNoContext); !s.SignedIn || len(s.Problems) != 0 {
+			asked := h.auth.Count("/auth/token")
+			h.hub.Reply(hubtest.Context, hubtest.Reply{Status: 401}, 1)
+			h.do("resync", `{}`)
+			h.until("the refresh", func(protocol.Status) bool { return h.auth.Count("/auth/token") > asked })
+			s := h.until("all well", func(s protocol.Status) bool { return s.Phase == protocol.PhaseNoContext && len(s.Problems) == 0 })
+			if !s.SignedIn {
 				t.Errorf("agent %d, time %d: %+v", i, n, s)
 			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, r := range h.auth.Requests() {
+		if token := r.Form.Get("refresh_token"); token != "" && seen[token] {
+			t.Error("a refresh token came twice")
+		} else if token != "" {
+			seen[token] = true
 		}
 	}
 	if contains(h.log.String(), "cannot be locked") || !contains(h.log.String(), "another agent of this user has refreshed") {
