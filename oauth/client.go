@@ -163,7 +163,8 @@ func (s *Session) token(r *http.Request) (access, error) {
 // is a newer one to try.
 func (s *Session) doubt(r *http.Request, number uint64) bool {
 	s.mu.Lock()
-	current, refused := s.access.number, s.access.refused
+	current := s.access.number
+	refused := s.access.refused && time.Now().Round(0).Before(s.access.received.Add(longestPause))
 	s.mu.Unlock()
 	if current == number && (refused || s.renew(r.Context(), number, false) != nil) {
 		return false
@@ -172,7 +173,9 @@ func (s *Session) doubt(r *http.Request, number uint64) bool {
 }
 
 // refusedFresh notes that a token was refused right after its refresh: another
-// refresh would change nothing, and one per request would be an attack.
+// refresh would change nothing, and one per request would be an attack. After
+// five minutes it is tried again, since some servers end a token when another
+// agent of the user gets one, and then the reason was that.
 func (s *Session) refusedFresh(number uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

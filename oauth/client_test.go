@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/castray/castray/oauth"
 	"github.com/castray/castray/oauth/oauthtest"
@@ -103,6 +104,36 @@ func TestUnauthorizedOnce(t *testing.T) {
 	if w.hub.count() != 9 || w.as.Count("/auth/token") != 3 {
 		t.Errorf("%d requests, %d exchanges", w.hub.count(), w.as.Count("/auth/token"))
 	}
+}
+
+func TestRefusedRightAfterItsRefresh(t *testing.T) {
+	// SM-REF-06, SM-API-03: a token that is refused at once is not replaced by each
+	// request, and not believed to be refused for ever either.
+	bubble(t, honest, func(t *testing.T, w *world, s *oauth.Session) {
+		takes := false
+		w.hub.check = func(string) bool { return takes }
+		ask := func(want int) {
+			t.Helper()
+			before := w.as.Count("/auth/token")
+			for range 20 {
+				resp, err := s.Client().Get(w.ts.URL + "/hub/")
+				if err != nil || (resp.StatusCode == http.StatusOK) != takes {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+			if n := w.as.Count("/auth/token") - before; n != want {
+				t.Errorf("%d refreshes for 20 requests", n)
+			}
+		}
+		ask(1)
+		time.Sleep(4 * time.Minute)
+		ask(0)
+		time.Sleep(time.Minute + time.Second)
+		ask(1)
+		takes = true
+		ask(0)
+	})
 }
 
 func TestUnrepeatableBody(t *testing.T) {
