@@ -15,10 +15,12 @@ func FuzzRedirect(f *testing.F) {
 		f.Add("GET", "/callback", "127.0.0.1:17321", s)
 	}
 	f.Add("POST", "/callback", "127.0.0.1:17321", "state="+state+"&code=c")
-	f.Add("GET", "/done", "evil.example", "")
+	f.Add("GET", "/done/", "evil.example", "")
+	f.Add("GET", "/callback", "127.0.0.1:17321", "state="+state+"&error=x&error_description=<b>\u202e{user}&error_uri=https://as.example/<b>")
 	f.Fuzz(func(t *testing.T, method, path, host, query string) {
 		rc := newReceiver("127.0.0.1:17321")
-		a := &Attempt{launcher: new(Launcher), meta: &metadata{issuer: "https://as.example"}, rc: rc, state: state, answer: make(chan answer, 1)}
+		a := &Attempt{launcher: new(Launcher), meta: &metadata{issuer: "https://as.example", authorize: "https://as.example/authorize"},
+			rc: rc, state: state, answer: make(chan answer, 1), ending: newEnding()}
 		rc.hold(a)
 		r := &http.Request{Method: method, URL: &url.URL{Path: path, RawQuery: query}, Host: host, Header: http.Header{}}
 		w := httptest.NewRecorder()
@@ -37,18 +39,26 @@ func FuzzRedirect(f *testing.F) {
 			if (got.err == nil) != want || got.err == nil && got.code != q.Get("code") {
 				t.Fatalf("answer %v", got.err)
 			}
+			a.ending.failed(got)
 		}
 		to := w.Header().Get("Location")
-		if to != "" && to != donePath && to != failedPath || (to != "") != right {
+		if (to == a.ending.path) != right || to != "" && !right {
 			t.Fatalf("redirected to %q", to)
 		}
-		switch body := w.Body.String(); body {
-		case "", pageDone, pageFailed, pageNeutral, pageSuperseded:
-		default:
-			t.Fatal("a page that is not one of ours")
+		last := httptest.NewRecorder()
+		if right {
+			rc.ServeHTTP(last, &http.Request{Method: "GET", URL: &url.URL{Path: to}, Host: host, Header: http.Header{}})
+		}
+		for _, page := range []string{w.Body.String(), last.Body.String()} {
+			if strings.Contains(page, state) || markup(page) > markup(noticeNotSignedIn.html(false, facts{reason: "r", said: "s", help: "h"})) {
+				t.Fatal("a page that is not one of ours")
+			}
 		}
 	})
 }
+
+// markup counts what could begin or end an element or an attribute.
+func markup(page string) int { return strings.Count(page, "<") + strings.Count(page, `"`) }
 
 func FuzzTokens(f *testing.F) {
 	for _, s := range []string{`{"access_token":"a","token_type":"Bearer"}`, `{"access_token":"a","expires_in":"3600.0","scope":["a b","c"]}`,

@@ -60,6 +60,7 @@ type Attempt struct {
 	verifier   Secret
 	anew       bool        // whoever signs in has to be asked who that is
 	answer     chan answer // room for the one answer
+	ending     *ending
 	superseded chan struct{}
 	closing    sync.Once
 }
@@ -101,7 +102,7 @@ func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 	a := &Attempt{
 		Until: time.Now().Add(l.wait()), launcher: l, meta: meta,
 		state: random(), verifier: NewSecret(random()), anew: anew,
-		answer: make(chan answer, 1), superseded: make(chan struct{}),
+		answer: make(chan answer, 1), ending: newEnding(), superseded: make(chan struct{}),
 	}
 	if hasScope(l.Site.Scopes, "openid") {
 		a.nonce = random()
@@ -149,11 +150,17 @@ func (a *Attempt) Wait(ctx context.Context) (*Session, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer a.rc.linger(ctx)
+	defer a.ending.linger(ctx)
 	if got.err != nil {
+		a.ending.failed(got)
 		return nil, got.err
 	}
 	s, err := a.exchange(ctx, got.code)
+	if err != nil {
+		a.ending.failed(answer{err: err})
+	} else {
+		a.ending.signedIn(a.launcher.Site, s)
+	}
 	if t := (*tokenError)(nil); errors.As(err, &t) && t.code == "invalid_client" {
 		a.launcher.forget()
 	}
@@ -169,6 +176,7 @@ func (a *Attempt) Close() {
 			l.pending = nil
 		}
 		l.mu.Unlock()
+		a.ending.tell(noticeSuperseded, facts{}) // if nothing else was told
 		a.rc.release(a)
 	})
 }

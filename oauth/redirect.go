@@ -18,15 +18,13 @@ import (
 const (
 	queryLimit = 64 << 10 // bytes; codes of 1 kB are common
 	maxRetired = 16       // states of replaced attempts that we remember
-	donePath   = "/done"
-	failedPath = "/failed"
-	pageLinger = 2 * time.Second // for the browser to fetch donePath
 )
 
 // answer is what the browser brought: a code, or why there is none.
 type answer struct {
-	code string
-	err  error
+	code       string
+	err        error
+	said, help string // what the server adds to its error, cleaned; see told
 }
 
 // receiver listens on the loopback for the redirect of one attempt (RFC 8252,
@@ -43,7 +41,7 @@ type receiver struct {
 	holders int
 	current *Attempt
 	retired []string // states
-	shown   chan struct{}
+	endings []*ending
 }
 
 // listen opens a receiver on the first port that is free. ports nil = any.
@@ -94,7 +92,7 @@ func serve(ln net.Listener) *receiver {
 }
 
 func newReceiver(host string) *receiver {
-	return &receiver{uri: "http://" + host + redirectPath, host: host, end: make(chan struct{}), shown: make(chan struct{}, 1)}
+	return &receiver{uri: "http://" + host + redirectPath, host: host, end: make(chan struct{})}
 }
 
 // hold makes a the attempt that answers belong to, and retires the one before.
@@ -106,6 +104,10 @@ func (rc *receiver) hold(a *Attempt) {
 		rc.retire(rc.current)
 	}
 	rc.current = a
+	rc.endings = append(rc.endings, a.ending)
+	if len(rc.endings) > maxRetired {
+		rc.endings = rc.endings[1:]
+	}
 }
 
 func (rc *receiver) retire(a *Attempt) {
@@ -136,59 +138,57 @@ func (rc *receiver) release(a *Attempt) {
 // ServeHTTP answers the browser. Whatever comes with a wrong state gets a
 // neutral page and changes nothing.
 func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ending := rc.ending(r.URL.Path)
 	switch {
 	case r.Host != rc.host:
-		page(w, http.StatusForbidden, pageNeutral)
-	case r.URL.Path != redirectPath && r.URL.Path != donePath && r.URL.Path != failedPath:
-		page(w, http.StatusNotFound, pageNeutral) // /favicon.ico
+		page(w, r, http.StatusForbidden, noticeNeutral, facts{})
+	case r.URL.Path != redirectPath && ending == nil:
+		page(w, r, http.StatusNotFound, noticeNeutral, facts{}) // /favicon.ico
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
-		page(w, http.StatusMethodNotAllowed, pageNeutral)
+		page(w, r, http.StatusMethodNotAllowed, noticeNeutral, facts{})
 	case len(r.URL.RawQuery) > queryLimit:
-		page(w, http.StatusRequestURITooLong, pageNeutral)
-	case r.URL.Path == donePath:
-		page(w, http.StatusOK, pageDone)
-		rc.wasShown()
-	case r.URL.Path == failedPath:
-		page(w, http.StatusOK, pageFailed)
-		rc.wasShown()
+		page(w, r, http.StatusRequestURITooLong, noticeNeutral, facts{})
+	case ending != nil:
+		ending.ServeHTTP(w, r)
 	default:
 		rc.callback(w, r)
 	}
 }
 
-func (rc *receiver) wasShown() {
-	select {
-	case rc.shown <- struct{}{}:
-	default:
+// ending is that of an attempt whose browser was sent to path, nil if none was.
+func (rc *receiver) ending(path string) *ending {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	for _, e := range rc.endings {
+		if subtle.ConstantTimeCompare([]byte(e.path), []byte(path)) == 1 {
+			return e
+		}
 	}
+	return nil
 }
 
 func (rc *receiver) callback(w http.ResponseWriter, r *http.Request) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(q["state"]) != 1 {
-		page(w, http.StatusBadRequest, pageNeutral)
+		page(w, r, http.StatusBadRequest, noticeNeutral, facts{})
 		return
 	}
 	a, old := rc.match(q.Get("state"))
 	switch {
 	case old:
-		page(w, http.StatusGone, pageSuperseded)
+		page(w, r, http.StatusGone, noticeSuperseded, facts{})
 		return
 	case a == nil:
-		page(w, http.StatusBadRequest, pageNeutral)
+		page(w, r, http.StatusBadRequest, noticeNeutral, facts{})
 		return
 	}
-	got := a.judge(q)
-	a.answer <- got // has room for the one answer: match gives an attempt once
+	a.ending.sent.Store(true)
+	a.answer <- a.judge(q) // has room for the one answer: match gives an attempt once
 	// To an address without query, so that the code does not stay in the
 	// browser's history.
-	to := donePath
-	if got.err != nil {
-		to = failedPath
-	}
-	w.Header().Set("Location", to)
-	page(w, http.StatusSeeOther, "")
+	w.Header().Set("Location", a.ending.path)
+	page(w, r, http.StatusSeeOther, noticeBusy, facts{})
 }
 
 // match finds whose state this is, in constant time per state, and takes the
@@ -228,7 +228,8 @@ func (a *Attempt) judge(q url.Values) answer {
 		}
 	}
 	if q.Has("error") {
-		return answer{err: authorizeError(q.Get("error"), a.launcher.Site.Scopes)}
+		said, help := a.told(q)
+		return answer{err: authorizeError(q.Get("error"), a.launcher.Site.Scopes), said: said, help: help}
 	}
 	if q.Get("code") == "" {
 		return answer{err: oddRedirect("it brings neither code nor error")}
@@ -239,15 +240,4 @@ func (a *Attempt) judge(q url.Values) answer {
 func oddRedirect(what string) error {
 	return &failure{doing: "redirect: " + what,
 		sentence: "The sign-in server sent an answer that cannot be trusted (" + what + "): try again, and tell your administrator if it stays so."}
-}
-
-// linger gives the browser a moment to fetch the last page.
-func (rc *receiver) linger(ctx context.Context) {
-	t := time.NewTimer(pageLinger)
-	defer t.Stop()
-	select {
-	case <-rc.shown:
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

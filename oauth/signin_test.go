@@ -248,7 +248,7 @@ func (w *world) person(ctx context.Context, address, user, answer string) error 
 		return err
 	}
 	page, err = fetch(ctx, c, w.ts.URL+"/auth/consent", url.Values{"ticket": {hiddenValue(page)}, "answer": {answer}})
-	if err == nil && !strings.Contains(page, "This tab can be closed") {
+	if err == nil && !strings.Contains(page, "may close this tab") {
 		err = errors.New("the browser did not end on the last page")
 	}
 	return err

@@ -109,7 +109,7 @@ func (b *browser) answer(button string) string {
 		if err != nil {
 			b.Fatal(err)
 		}
-		return title == "Castray"
+		return strings.HasSuffix(title, " – Castray") && !strings.HasPrefix(title, "One moment")
 	})
 	words, err := chromedp.Run(page, chromedp.Text(chromedp.CSS("h1")))
 	if err != nil {

@@ -16,7 +16,7 @@ func demo(s *session) {
 	s.env["BROWSER"] = s.browserScript()
 	p := s.start(s.castrayFile, "demo")
 	person := s.attach()
-	if words := person.answer("#allow"); words != "Thank you" {
+	if words := person.answer("#allow"); words != "You are signed in" {
 		s.Errorf("at the end the browser says %q", words)
 	}
 	ehr := person.tab("Ada Reader – Castray sandbox")

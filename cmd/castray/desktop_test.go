@@ -51,7 +51,7 @@ func fromSignInToSignOut(s *session) {
 
 	login := s.start(s.castrayFile, "login")
 	person := s.attach()
-	if words := person.answer("#allow"); words != "Thank you" {
+	if words := person.answer("#allow"); words != "You are signed in" {
 		s.Errorf("at the end the browser says %q", words)
 	}
 	login.ends(0, "Signed in as Ada Reader.")
