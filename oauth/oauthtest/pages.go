@@ -21,6 +21,9 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, f Faults) {
 	case !loopbackRedirect(q.Get("redirect_uri")):
 		s.page(w, http.StatusBadRequest, "error", "This redirect_uri is not registered: only http://127.0.0.1:<port>/callback is.")
 		return
+	case f.MixUp != "":
+		http.Redirect(w, r, f.MixUp+"?"+q.Encode(), http.StatusFound)
+		return
 	case f.BrowserStays:
 		s.page(w, http.StatusInternalServerError, "error", "The server has a problem.")
 		return
@@ -81,6 +84,9 @@ func (s *Server) back(w http.ResponseWriter, r *http.Request, t ticket, f Faults
 	if f.WrongIssuer {
 		q.Set("iss", "https://other.example/auth")
 	}
+	if f.Issuer != "" {
+		q.Set("iss", at(r, f.Issuer))
+	}
 	if f.NoIssuer {
 		q.Del("iss")
 	}
@@ -91,6 +97,12 @@ func (s *Server) back(w http.ResponseWriter, r *http.Request, t ticket, f Faults
 	case problem != "":
 		q.Set("error", problem)
 		q.Set("error_description", "The server said "+problem+".")
+		if f.Description != "" {
+			q.Set("error_description", f.Description)
+		}
+		if f.MoreAt != "" {
+			q.Set("error_uri", at(r, f.MoreAt))
+		}
 	case !f.NoCode:
 		q.Set("code", s.newCode(t))
 		if f.TwoCodes {

@@ -11,6 +11,7 @@
 package oauthtest
 
 import (
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -64,6 +65,8 @@ type Server struct {
 	mu       sync.Mutex
 	faults   Faults
 	kid      string // of Key, new for each
+	curve    *ecdsa.PrivateKey
+	stranger *rsa.PrivateKey // never published
 	requests []Request
 	tickets  map[string]ticket // an authorization request on its way through the pages
 	codes    map[string]*code
@@ -119,11 +122,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Date", time.Now().Add(f.Clock).UTC().Format(http.TimeFormat))
+	if f.interfere(w, r) {
+		return
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + s.fhirPath() + "/.well-known/smart-configuration":
 		s.configuration(w, r, f)
+	case "GET " + s.fhirPath() + "/metadata":
+		s.metadata(w, r, f)
 	case "GET /auth/.well-known/openid-configuration":
-		reply(w, http.StatusOK, map[string]any{"issuer": s.issuer(r), "jwks_uri": origin(r) + "/auth/jwks"})
+		doc := map[string]any{"issuer": s.issuer(r), "jwks_uri": origin(r) + "/auth/jwks"}
+		change(doc, f.OpenID)
+		reply(w, http.StatusOK, doc)
 	case "GET /auth/authorize":
 		s.authorize(w, r, f)
 	case "POST /auth/login":
@@ -137,7 +148,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /auth/introspect":
 		s.introspect(w, r)
 	case "GET /auth/jwks":
-		s.jwks(w)
+		s.jwks(w, f)
 	default:
 		http.NotFound(w, r)
 	}
@@ -212,45 +223,6 @@ func (s *Server) received(r *http.Request) Faults {
 	}
 	s.requests = append(s.requests, Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Form: r.Form})
 	return s.faults
-}
-
-// configuration is SMART 2.2, conformance, 2.1.
-func (s *Server) configuration(w http.ResponseWriter, r *http.Request, f Faults) {
-	at := origin(r) + "/auth"
-	doc := map[string]any{
-		"issuer":                                s.issuer(r),
-		"jwks_uri":                              at + "/jwks",
-		"authorization_endpoint":                at + "/authorize",
-		"token_endpoint":                        at + "/token",
-		"revocation_endpoint":                   at + "/revoke",
-		"introspection_endpoint":                at + "/introspect",
-		"token_endpoint_auth_methods_supported": []string{"none"},
-		"grant_types_supported":                 []string{"authorization_code", "refresh_token"},
-		"response_types_supported":              []string{"code"},
-		"code_challenge_methods_supported":      []string{"S256"},
-		"scopes_supported": []string{"openid", "fhirUser", "offline_access", "online_access",
-			"fhircast/*.read", "fhircast/*.write"},
-		"capabilities": []string{"launch-standalone", "client-public", "sso-openid-connect", "permission-offline",
-			"permission-user", "permission-v2"},
-		"authorization_response_iss_parameter_supported": true,
-	}
-	for name, value := range f.Configuration {
-		if value == nil {
-			delete(doc, name)
-		} else {
-			doc[name] = value
-		}
-	}
-	w.Header().Set("Cache-Control", "max-age=3600")
-	if f.ConfigurationStatus != 0 {
-		w.WriteHeader(f.ConfigurationStatus)
-		return
-	}
-	if f.ConfigurationHTML {
-		htmlError(w, http.StatusOK)
-		return
-	}
-	reply(w, http.StatusOK, doc)
 }
 
 func (s *Server) fhirPath() string {

@@ -252,7 +252,7 @@ func TestIDToken(t *testing.T) {
 	s := newServer()
 	_, body := s.exchange(t, redeemForm(s.newCodeFor(t)))
 	var keys jose.JSONWebKeySet
-	if err := json.NewDecoder(s.do("GET", "/auth/jwks", nil).Body).Decode(&keys); err != nil || len(keys.Keys) != 1 || !keys.Keys[0].IsPublic() {
+	if err := json.NewDecoder(s.do("GET", "/auth/jwks", nil).Body).Decode(&keys); err != nil || len(keys.Keys) != 2 || !keys.Keys[0].IsPublic() || !keys.Keys[1].IsPublic() {
 		t.Fatalf("%v, %d keys", err, len(keys.Keys))
 	}
 	jws, err := jose.ParseSignedCompact(body["id_token"].(string), []jose.SignatureAlgorithm{jose.RS256})

@@ -1,8 +1,6 @@
 package oauthtest
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -11,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // token is the token endpoint: RFC 6749, 4.1.3 and 6, for a public client.
@@ -44,12 +40,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, f Faults) {
 	if f.LoseAnswer {
 		panic(http.ErrAbortHandler) // how net/http lets a handler drop the connection
 	}
-	for name, value := range f.Body {
-		if value == nil {
-			delete(body, name)
-		} else {
-			body[name] = value
-		}
+	change(body, f.Body)
+	if f.Cacheable {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
 	}
 	contentType := "application/json"
 	if f.ContentType != "" {
@@ -208,81 +201,4 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{
 		"active": true, "scope": strings.Join(g.Scopes, " "), "client_id": s.ClientID, "sub": g.User, "exp": g.Expires.Unix(),
 	})
-}
-
-// idToken is OpenID Connect Core 2 and 3.1.3.6. Called with mu held.
-func (s *Server) idToken(r *http.Request, f Faults, u User, client, nonce, access string) string {
-	hash := sha256.Sum256([]byte(access))
-	claims := map[string]any{
-		"iss": s.issuer(r), "sub": u.ID, "aud": client, "name": u.Name, "fhirUser": u.FHIRUser,
-		"exp": time.Now().Add(5 * time.Minute).Unix(), "iat": time.Now().Unix(), "at_hash": base64.RawURLEncoding.EncodeToString(hash[:16]),
-	}
-	if nonce != "" {
-		claims["nonce"] = nonce
-	}
-	for name, value := range f.Claims {
-		if value == nil {
-			delete(claims, name)
-		} else {
-			claims[name] = value
-		}
-	}
-	key, kid := s.signKey()
-	if f.BadSign {
-		key = newKey()
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		panic(err) // Faults.Claims holds something that is no JSON
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: kid}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		panic(err) // the arguments are ours
-	}
-	sig, err := signer.Sign(payload)
-	if err != nil {
-		panic(err)
-	}
-	out, err := sig.CompactSerialize()
-	if err != nil {
-		panic(err)
-	}
-	return out
-}
-
-func (s *Server) jwks(w http.ResponseWriter) {
-	s.mu.Lock()
-	key, kid := s.signKey()
-	s.mu.Unlock()
-	reply(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
-		{Key: key.Public(), KeyID: kid, Algorithm: string(jose.RS256), Use: "sig"},
-	}})
-}
-
-// signKey makes the key when it is first needed, and again after NewKey. Called
-// with mu held.
-func (s *Server) signKey() (*rsa.PrivateKey, string) {
-	if s.Key == nil {
-		s.Key, s.kid = newKey(), ""
-	}
-	if s.kid == "" {
-		s.kid = unguessable()
-	}
-	return s.Key, s.kid
-}
-
-// NewKey replaces the key that signs id_tokens, as servers do now and then.
-func (s *Server) NewKey() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.Key = nil
-}
-
-func newKey() *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err) // only for a size that is too small
-	}
-	return k
 }
