@@ -276,6 +276,18 @@ func TestKeyRotation(t *testing.T) {
 	}
 	w.as.NewKey()
 	w.signIn(t)
+	w.as.Misbehave(oauthtest.Faults{BadSign: true})
+	if _, err := w.l.SignIn(t.Context()); err == nil {
+		t.Fatal("signed in")
+	}
+	if n := w.as.Count("/fhir" + wellKnown); n != 1 {
+		t.Errorf("%d discoveries before", n)
+	}
+	w.as.Misbehave(oauthtest.Faults{})
+	w.signIn(t)
+	if n := w.as.Count("/fhir" + wellKnown); n != 2 {
+		t.Errorf("%d discoveries after a token that no key fits", n)
+	}
 }
 
 func TestDeclinedIsTestable(t *testing.T) {

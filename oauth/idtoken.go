@@ -3,8 +3,6 @@ package oauth
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,17 +15,11 @@ const (
 	issueSkew  = 5 * time.Minute // a token from so far in the future still counts
 )
 
-// keySet is the keys of one issuer, kept so that several sign-ins fetch once.
-type keySet struct {
-	address string
-	set     *oidc.RemoteKeySet
-}
-
 // identity checks id_tokens of one issuer (OpenID Connect Core, 3.1.3.7).
 type identity struct {
 	issuer   issuer
 	clientID string
-	keys     *oidc.RemoteKeySet
+	keys     *keySet
 	// fresh is how long before the token its person may have signed in; 0 = ever.
 	fresh time.Duration
 }
@@ -45,28 +37,28 @@ func (l *Launcher) identity(ctx context.Context, w *web, m *metadata) (*identity
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.keys == nil || l.keys.address != full.jwks {
-		l.keys = &keySet{full.jwks, oidc.NewRemoteKeySet(oidc.ClientContext(ctx, w.get), full.jwks)}
+		l.keys = &keySet{address: full.jwks, web: w}
 	}
-	return &identity{issuer: full.issuer, clientID: l.Site.ClientID, keys: l.keys.set}, nil
+	return &identity{issuer: full.issuer, clientID: l.Site.ClientID, keys: l.keys}, nil
 }
 
 // keyErrors is a KeySet that remembers the error of its last call, which the
 // verifier flattens to text: a server that cannot be reached is not a forgery.
 type keyErrors struct {
-	*oidc.RemoteKeySet
+	*keySet
 	err error
 }
 
 func (k *keyErrors) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
 	var payload []byte
-	payload, k.err = k.RemoteKeySet.VerifySignature(ctx, jwt)
+	payload, k.err = k.keySet.VerifySignature(ctx, jwt)
 	return payload, k.err
 }
 
 // check returns the user of an id_token that holds. An empty nonce asks for
 // none: a refresh may leave it out (OpenID Connect Core, 12.2).
 func (id *identity) check(ctx context.Context, a *tokenAnswer, nonce string) (User, error) {
-	keys := &keyErrors{RemoteKeySet: id.keys}
+	keys := &keyErrors{keySet: id.keys}
 	// The library checks form, algorithm and signature. The claims are checked
 	// here: its errors repeat them, it allows exp no skew, and it knows neither
 	// azp nor iat.
@@ -74,12 +66,11 @@ func (id *identity) check(ctx context.Context, a *tokenAnswer, nonce string) (Us
 		SupportedSigningAlgs: []string{oidc.RS256},
 		SkipIssuerCheck:      true, SkipClientIDCheck: true, SkipExpiryCheck: true,
 	}).Verify(ctx, a.id)
-	var unreachable *url.Error
 	switch {
-	case errors.As(keys.err, &unreachable):
-		return User{}, networkError("id_token keys", keys.err)
+	case keys.err != nil:
+		return User{}, keys.err
 	case err != nil:
-		return User{}, badIdentity("is not signed by a key of the server")
+		return User{}, unsigned()
 	}
 	var c struct {
 		AZP       string          `json:"azp"`
@@ -154,7 +145,7 @@ func notAsked() error {
 		sentence: "The sign-in server did not ask who you are and took you for the last user: close the browser and sign in again, and tell your administrator if it stays so."}
 }
 
-func badIdentity(what string) error {
+func badIdentity(what string) *failure {
 	return &failure{doing: "id_token: it " + what,
 		sentence: "The sign-in server's proof of who you are cannot be trusted (it " + what + "): try again, and tell your administrator if it stays so."}
 }

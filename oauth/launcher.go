@@ -161,7 +161,7 @@ func (a *Attempt) Wait(ctx context.Context) (*Session, error) {
 	} else {
 		a.ending.signedIn(a.launcher.Site, s)
 	}
-	if t := (*tokenError)(nil); errors.As(err, &t) && t.code == "invalid_client" {
+	if t := (*tokenError)(nil); errors.As(err, &t) && t.code == "invalid_client" || errors.Is(err, errUnsigned) {
 		a.launcher.forget()
 	}
 	return s, err
@@ -275,9 +275,10 @@ func (l *Launcher) vaultOf() *vault {
 	return l.vault
 }
 
+// forget makes the next sign-in ask the server anew where everything is.
 func (l *Launcher) forget() {
 	l.mu.Lock()
-	l.meta, l.keys = nil, nil
+	l.meta = nil
 	l.mu.Unlock()
 }
 
