@@ -263,7 +263,7 @@ func TestCanary(t *testing.T) {
 		{Claims: map[string]any{"nonce": "x"}}, {Body: map[string]any{"token_type": "DPoP"}}, {NoRefresh: true},
 	} {
 		w := newWorld(t)
-		w.as.Extra = map[string]any{"patient": "patient-canary"}
+		w.as.Extra = map[string]any{"patient": "patient-canary", "fhirContext": []string{"ImagingStudy/patient-canary"}, "encounter": []string{"patient-canary"}}
 		w.as.Misbehave(f)
 		s, err := w.l.SignIn(t.Context())
 		note(w, err)

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 	}
 	if s.grant.HubURL == "" && ans.hubURL != "" {
 		l.log().Warn("hub.url of the sign-in is not https; it is not used")
+	}
+	if len(ans.odd) > 0 {
+		l.log().Warn("launch context has members that cannot be used", "members", strings.Join(ans.odd, " "))
 	}
 	if !ans.lifeSaid {
 		l.log().Warn("server gives no usable expires_in; five minutes are assumed")

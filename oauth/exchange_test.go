@@ -105,7 +105,8 @@ func TestHubMembers(t *testing.T) {
 func TestStoredAndNot(t *testing.T) {
 	// SM-STORE-02, SM-CTX-07, SM-REDIR-11
 	w := newWorld(t)
-	w.as.Extra = map[string]any{"patient": "patient-canary", "encounter": "encounter-canary", "__x": "extra-canary"}
+	w.as.Extra = map[string]any{"patient": "patient-canary", "encounter": "encounter-canary", "__x": "extra-canary", "imagingstudy": "study-canary",
+		"tenant": "tenant-canary", "fhirContext": []any{map[string]any{"reference": "ImagingStudy/item-canary"}, "Patient/odd-canary"}}
 	w.as.CodeLife = 2 * time.Second
 	s := w.signIn(t)
 	all := w.store.all()
@@ -115,14 +116,33 @@ func TestStoredAndNot(t *testing.T) {
 		}
 	}
 	form := w.tokenForms()[0]
-	for _, never := range []string{"canary\"", "patient-canary", "encounter-canary", "extra-canary", "id_token", "eyJ",
+	for _, never := range []string{"-canary", "id_token", "eyJ",
 		form.Get("code"), form.Get("code_verifier")} {
-		if strings.Contains(all, never) {
+		if strings.Contains(strings.ReplaceAll(all, topic, ""), never) {
 			t.Errorf("stored: %q", never)
 		}
 	}
+	if strings.Contains(strings.ReplaceAll(w.logs.String(), topic, ""), "-canary") || !strings.Contains(w.logs.String(), "members=fhirContext") {
+		t.Errorf("logged: %s", w.logs)
+	}
 	if g := s.Grant(); g.Launch.Patient.Reveal() != "patient-canary" || g.Launch.Extra["__x"].Reveal() != `"extra-canary"` {
 		t.Error("the launch context is not in memory")
+	}
+}
+
+func TestStylesAreNotFetched(t *testing.T) {
+	// SM-CTX-05: what the sign-in names as a style is not asked for; the banner is a hint for who asks.
+	w := newWorld(t)
+	w.as.Extra = map[string]any{"smart_style_url": w.ts.URL + "/style.json", "need_patient_banner": true}
+	s := w.signIn(t)
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l := s.Grant().Launch; !l.Banner || !l.BannerSaid || l.StyleURL.Reveal() != w.ts.URL+"/style.json" {
+		t.Error("the hints are not there")
+	}
+	if n := w.as.Count("/style.json"); n != 0 {
+		t.Errorf("%d requests", n)
 	}
 }
 
@@ -267,7 +287,7 @@ func TestFHIRUser(t *testing.T) {
 }
 
 func TestKeyRotation(t *testing.T) {
-	// Of SM-ID 10: keys are fetched anew for an unknown kid. How often is not limited.
+	// SM-ID-10, SM-DISC-11: keys are fetched anew for an unknown kid, and the next sign-in asks anew where they are.
 	w := newWorld(t)
 	w.signIn(t)
 	w.signIn(t)

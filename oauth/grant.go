@@ -30,21 +30,13 @@ type User struct {
 	Subject  string // sub: the user's id at the issuer
 }
 
-// Launch is the launch context (SMART 2.2, scopes and launch context).
-type Launch struct {
-	Patient, Encounter Secret
-	// Extra holds every other member of the token response as raw JSON:
-	// fhirContext, intent, extensions.
-	Extra map[string]Secret
-}
-
 // grantOf reads the first answer of a sign-in.
 func (w *web) grantOf(a *tokenAnswer) Grant {
 	g := Grant{
 		HubTopic:  NewSecret(a.hubTopic),
 		Scopes:    a.scopes,
 		Requested: slices.Clone(w.site.Scopes),
-		Launch:    Launch{Patient: NewSecret(a.patient), Encounter: NewSecret(a.encounter), Extra: secrets(a.extra)},
+		Launch:    a.launch,
 	}
 	g.ScopesSaid = a.scopesSaid
 	if !a.scopesSaid {

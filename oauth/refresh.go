@@ -92,7 +92,11 @@ func (s *Session) adopt(ctx context.Context, ans *tokenAnswer, old string) {
 	if ans.scopesSaid && !slices.Equal(ans.scopes, s.grant.Scopes) {
 		s.grant.Scopes, s.grant.ScopesSaid, write = ans.scopes, true, true
 	}
+	patient, before := ans.launch.Patient, s.grant.Launch.Patient
 	s.mu.Unlock()
+	if !patient.IsZero() && !before.IsZero() && !patient.Equal(before) {
+		s.log.Warn("refresh names another patient than the launch; it is not used")
+	}
 	if write {
 		s.keep(ctx, laterSave)
 	}

@@ -416,6 +416,9 @@ func TestRefreshKeepsTheGrant(t *testing.T) {
 	if g.Launch.Patient.Reveal() != "p1" || !g.Launch.Encounter.IsZero() {
 		t.Error("a refresh changed the launch context")
 	}
+	if !strings.Contains(w.logs.String(), "refresh names another patient") || strings.Contains(w.logs.String(), "p2") {
+		t.Errorf("nobody was warned: %s", w.logs)
+	}
 	// hub.topic that is there and different is a new session.
 	_, before := w.store.count()
 	w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.topic": "t2", "hub.url": "https://hub2.example/"}})

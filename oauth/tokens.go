@@ -27,8 +27,8 @@ type tokenAnswer struct {
 	scopes              []string
 	scopesSaid          bool
 	hubURL, hubTopic    string
-	patient, encounter  string
-	extra               map[string]json.RawMessage
+	launch              Launch
+	odd                 []string  // members of the launch context that cannot be used
 	date                time.Time // the server's clock, zero = not said
 }
 
@@ -97,7 +97,6 @@ func parseTokens(r *reply, names2019 bool) (*tokenAnswer, error) {
 	a := &tokenAnswer{
 		access: text(m["access_token"]), refresh: text(m["refresh_token"]), id: text(m["id_token"]),
 		hubURL: text(m["hub.url"]), hubTopic: text(m["hub.topic"]),
-		patient: text(m["patient"]), encounter: text(m["encounter"]),
 	}
 	if !isToken(a.access) {
 		return nil, badTokens("brings no usable access_token")
@@ -108,10 +107,10 @@ func parseTokens(r *reply, names2019 bool) (*tokenAnswer, error) {
 	a.life, a.lifeSaid = life(m["expires_in"])
 	a.scopes, a.scopesSaid = scopes(m["scope"])
 	for _, known := range []string{"access_token", "refresh_token", "id_token", "token_type", "expires_in", "scope",
-		"hub.url", "hub.topic", "patient", "encounter"} {
+		"hub.url", "hub.topic"} {
 		delete(m, known)
 	}
-	a.extra = m
+	a.launch, a.odd = launchOf(m)
 	return a, nil
 }
 

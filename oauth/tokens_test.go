@@ -73,19 +73,16 @@ func TestTokenType(t *testing.T) {
 	}
 }
 
-func TestContext(t *testing.T) {
-	// SM-TOK-09, SM-TOK-11: numbers keep their digits, what is
-	// mistyped is dropped, what is unknown is kept as it came.
-	a, err := parse(`{"access_token":"a","patient":12345678901234567890,"encounter":{"x":1},"__tenant":[1,2],"smart_style_url":"https://s"}`)
+func TestNumbersAndUnknownMembers(t *testing.T) {
+	// SM-TOK-09, SM-TOK-11: numbers keep their digits, what is unknown is kept as it came.
+	a, err := parse(`{"access_token":"a","patient":12345678901234567890,"__tenant":[1, 2],"https://ehr.example/x":{"a":"b"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.patient != "12345678901234567890" || a.encounter != "" {
-		t.Errorf("patient %q, encounter %q", a.patient, a.encounter)
-	}
 	g := newWeb(Site{FHIRURL: "https://fhir.example"}, nil).grantOf(a)
-	if len(g.Launch.Extra) != 2 || g.Launch.Extra["__tenant"].Reveal() != "[1,2]" || g.Launch.Patient.Reveal() != a.patient {
-		t.Errorf("%d members kept", len(g.Launch.Extra))
+	if l := g.Launch; l.Patient.Reveal() != "12345678901234567890" || len(l.Extra) != 2 || l.Extra["__tenant"].Reveal() != "[1, 2]" ||
+		l.Extra["https://ehr.example/x"].Reveal() != `{"a":"b"}` {
+		t.Errorf("patient %q, %d members kept", l.Patient.Reveal(), len(l.Extra))
 	}
 }
 
