@@ -38,8 +38,7 @@ const maxMetadataAge = 24 * time.Hour
 // of SMART 1: a broken connection or server must never select the older form.
 func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error) {
 	const doing = "discover"
-	base := strings.TrimRight(w.site.FHIRURL, "/")
-	r, err := w.fetch(ctx, doing, base+"/.well-known/smart-configuration", "application/json")
+	r, err := w.fetch(ctx, doing, w.site.base().at("/.well-known/smart-configuration"), "application/json")
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +80,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 // DSTU2 Conformance (SMART 1.0.0).
 func (w *web) discoverOld(ctx context.Context, wasHTML bool) (*metadata, error) {
 	const doing = "discover in metadata"
-	base := strings.TrimRight(w.site.FHIRURL, "/")
-	r, err := w.fetch(ctx, doing, base+"/metadata", "application/fhir+json")
+	r, err := w.fetch(ctx, doing, w.site.base().at("/metadata"), "application/fhir+json")
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +169,13 @@ func (w *web) findKeys(ctx context.Context, m *metadata) error {
 		return nil
 	}
 	const doing = "discover keys"
+	u, err := url.Parse(string(m.issuer))
+	if err != nil {
+		return endpointError("issuer", "is not a URL")
+	}
+	if err := w.site.usable(u); err != nil {
+		return endpointError("issuer", err.Error())
+	}
 	r, err := w.fetch(ctx, doing, strings.TrimRight(string(m.issuer), "/")+"/.well-known/openid-configuration", "application/json")
 	if err != nil {
 		return err

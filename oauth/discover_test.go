@@ -2,6 +2,9 @@ package oauth_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -242,11 +245,80 @@ func TestDiscoveryIsKept(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	// SM-DISC-07, SM-DISC-08: what a server does not declare is tried all the same.
+	for _, methods := range []any{[]string{"plain"}, nil} {
+		w := newWorld(t)
+		w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{
+			"code_challenge_methods_supported": methods, "capabilities": []string{}, "scopes_supported": nil}})
+		w.signIn(t)
+		if warned := strings.Contains(w.logs.String(), "S256"); warned != (methods != nil) {
+			t.Errorf("%v: warned %v", methods, warned)
+		}
+		for _, r := range w.as.Requests() {
+			if r.Path == "/auth/authorize" && r.Form.Get("code_challenge_method") != "S256" {
+				t.Errorf("%v: sent %q", methods, r.Form.Get("code_challenge_method"))
+			}
+		}
+	}
+}
+
+func TestWhatDiscoveryAsksFor(t *testing.T) {
+	// SM-DISC-02, SM-DISC-12: we ask for JSON, and want no headers that only browsers need.
+	for _, strict := range []bool{true, false} {
+		w := newWorld(t)
+		w.as.Misbehave(oauthtest.Faults{WantsAccept: strict})
+		var saw http.Header
+		base := w.ts.Client().Transport
+		w.l.HTTP = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err == nil && strings.HasSuffix(r.URL.Path, wellKnown) {
+				saw = resp.Header
+			}
+			return resp, err
+		})}
+		w.signIn(t)
+		for _, r := range w.as.Requests() {
+			if strings.HasSuffix(r.Path, wellKnown) && (r.Header.Get("Accept") != "application/json" || r.Header.Get("Origin") != "") {
+				t.Errorf("asked with %v", r.Header)
+			}
+		}
+		for name := range saw {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("the server sent %s, so that nothing was tested", name)
+			}
+		}
+	}
+}
+
+func TestOldFormOnlyWhereThereIsNoNewOne(t *testing.T) {
+	// SM-DISC-05: the older form of SMART 1 works, and a broken line never leads to it.
 	w := newWorld(t)
-	w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{
-		"code_challenge_methods_supported": []string{"plain"}, "capabilities": []string{}, "scopes_supported": []string{}}})
-	w.signIn(t)
-	if !strings.Contains(w.logs.String(), "S256") {
-		t.Error("no warning")
+	w.as.Misbehave(oauthtest.Faults{SMART1: true})
+	if w.signIn(t).Grant().HubURL == "" {
+		t.Error("no grant")
+	}
+	for name, broken := range map[string]error{
+		"no such host": &net.DNSError{Err: "no such host", Name: "ehr.example"}, "not the right certificate": x509.UnknownAuthorityError{},
+		"cut": io.ErrUnexpectedEOF,
+	} {
+		asked := 0
+		l := &oauth.Launcher{Site: oauth.Site{FHIRURL: "https://ehr.example/fhir", ClientID: "c"}, HTTP: &http.Client{Transport: roundTripper(
+			func(*http.Request) (*http.Response, error) { asked++; return nil, broken })}}
+		if _, err := l.Start(t.Context()); err == nil || asked != 1 {
+			t.Errorf("%s: %v after %d requests", name, err, asked)
+		}
+	}
+}
+
+func TestKeysOfTheIssuerAlone(t *testing.T) {
+	// SM-DISC-06: an OpenID configuration of another issuer, be it one slash, names no keys of this one.
+	for iss, ok := range map[any]bool{"$/auth": true, "$/auth/": false, "https://other.example": false, nil: false} {
+		w := newWorld(t)
+		if s, is := iss.(string); is {
+			iss = strings.Replace(s, "$", w.ts.URL, 1)
+		}
+		w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{"jwks_uri": nil}, OpenID: map[string]any{"issuer": iss}})
+		if _, err := w.l.SignIn(t.Context()); (err == nil) != ok || err != nil && !strings.Contains(oauth.Sentence(err), "openid-configuration") {
+			t.Errorf("%v: %v", iss, err)
+		}
 	}
 }

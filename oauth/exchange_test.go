@@ -52,6 +52,58 @@ func TestExchangeFaults(t *testing.T) {
 	}
 }
 
+func TestNothingIsCached(t *testing.T) {
+	// SM-TOK-12: an answer that forbids no cache is taken as any other, and each sign-in and refresh asks anew.
+	w := newWorld(t)
+	w.as.Misbehave(oauthtest.Faults{Cacheable: true})
+	s := w.signIn(t)
+	w.signIn(t)
+	for range 2 {
+		if err := s.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.as.Count("/auth/token"); n != 4 {
+		t.Errorf("%d requests for four tokens", n)
+	}
+}
+
+func TestLifeThatIsNotSaid(t *testing.T) {
+	// SM-TOK-06: five minutes are assumed, and the log says so; a life that is said says nothing.
+	for life, want := range map[any]bool{nil: true, "": true, 0: true, "soon": true, 3600: false, "3600.0": false} {
+		w := newWorld(t)
+		w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"expires_in": life}})
+		s := w.signIn(t)
+		if d := time.Until(s.Until()); (d <= 5*time.Minute) != want {
+			t.Errorf("%v: ends in %v", life, d)
+		}
+		if said := strings.Contains(w.logs.String(), "five minutes are assumed"); said != want {
+			t.Errorf("%v: said %v", life, said)
+		}
+	}
+}
+
+func TestClocks(t *testing.T) {
+	// SM-ID-05: clocks that differ by more than five minutes have a sentence of their own, whichever of them is wrong.
+	for ahead, sentence := range map[time.Duration]string{
+		0: "", 4 * time.Minute: "", -6 * time.Minute: "", // its id_token lives five minutes, and two more here
+		-time.Hour: "differ by 1h0m0s: set the clock", time.Hour: "differ by 1h0m0s: set the clock", 7 * time.Minute: "differ by 7m0s: set the clock",
+	} {
+		w := newWorld(t)
+		w.as.Misbehave(oauthtest.Faults{Clock: ahead})
+		_, err := w.l.SignIn(t.Context())
+		if got := oauth.Sentence(err); (err == nil) != (sentence == "") || !strings.Contains(got, sentence) {
+			t.Errorf("%v: %v: %q", ahead, err, got)
+		}
+	}
+	// A token that has ended although the clocks agree is another matter.
+	w := newWorld(t)
+	w.as.Misbehave(claims("exp", time.Now().Add(-time.Hour).Unix()))
+	if _, err := w.l.SignIn(t.Context()); strings.Contains(oauth.Sentence(err), "clock") {
+		t.Errorf("%q", oauth.Sentence(err))
+	}
+}
+
 func TestCodeIsNotRedirected(t *testing.T) {
 	// SM-TOK-04: a 307 would send the code once more, and to somebody else.
 	w := newWorld(t)
@@ -234,7 +286,6 @@ func TestIDToken(t *testing.T) {
 		// SM-ID-03
 		{name: "unsigned", faults: oauthtest.Faults{Body: map[string]any{"id_token": "eyJhbGciOiJub25lIn0.e30."}}, refuse: "not signed by a key"},
 		{name: "signed with a shared secret", faults: oauthtest.Faults{Body: map[string]any{"id_token": "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"}}, refuse: "not signed by a key"},
-		// SM-DISC-06
 		{name: "keys named by the issuer", faults: oauthtest.Faults{Configuration: map[string]any{"jwks_uri": nil}}},
 		{name: "no keys anywhere", faults: oauthtest.Faults{Configuration: map[string]any{"jwks_uri": "/nowhere"}}, refuse: "not signed by a key"},
 	} {

@@ -68,7 +68,7 @@ func (k *keySet) fit(jws *jose.JSONWebSignature) ([]byte, bool) {
 	return nil, false
 }
 
-// fetch reads the document (RFC 7517, 5). A key that we cannot read, or that should not be public, costs that key.
+// fetch reads the document (RFC 7517, 5). A key that we cannot read costs that key.
 func (k *keySet) fetch(ctx context.Context) error {
 	const doing = "id_token keys"
 	r, err := k.web.fetch(ctx, doing, k.address, "application/json")
@@ -85,7 +85,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 	k.keys = []jose.JSONWebKey{}
 	for _, raw := range doc.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) == nil && key.IsPublic() && key.Use != "enc" {
+		if key.UnmarshalJSON(raw) == nil {
 			k.keys = append(k.keys, key)
 		}
 	}

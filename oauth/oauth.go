@@ -69,6 +69,15 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// base is the FHIR base of a site, without a slash at its end. It is a type of
+// its own as issuer is: a launch calls the one iss and a redirect the other.
+type base string
+
+func (s Site) base() base { return base(strings.TrimRight(s.FHIRURL, "/")) }
+
+// at is an address below the base.
+func (b base) at(path string) string { return string(b) + path }
+
 // redirectPath is the path of every redirect URI that we register.
 const redirectPath = "/callback"
 
@@ -139,7 +148,7 @@ func (s Site) ports() ([]int, error) {
 // key is the name under which the sign-in is stored. It is a hash so that the
 // visible label of a keychain item tells nothing about site or user.
 func (s Site) key() string {
-	h := sha256.Sum256([]byte(strings.TrimRight(s.FHIRURL, "/") + "\x00" + s.ClientID + "\x00" + s.Name))
+	h := sha256.Sum256([]byte(string(s.base()) + "\x00" + s.ClientID + "\x00" + s.Name))
 	return hex.EncodeToString(h[:16])
 }
 

@@ -290,6 +290,21 @@ func TestRedirectAnswers(t *testing.T) {
 	}
 }
 
+func TestIssuerOfTheAnswer(t *testing.T) {
+	// SM-MIX-01, SM-MIX-03: to the letter, and the FHIR base is no issuer though a launch calls it iss too.
+	for iss, ok := range map[string]bool{"$/auth": true, "$/auth/": false, "$/AUTH": false, "$/fhir": false, "$": false, "": true} {
+		w := newWorld(t)
+		w.as.Misbehave(oauthtest.Faults{Issuer: iss}) // "" is no fault: the true one
+		_, err := w.l.SignIn(t.Context())
+		if (err == nil) != ok || err != nil && !strings.Contains(oauth.Sentence(err), "another issuer") {
+			t.Errorf("%s: %v", iss, err)
+		}
+		if n := w.as.Count("/auth/token"); (n == 1) != ok {
+			t.Errorf("%s: the code was sent %d times", iss, n)
+		}
+	}
+}
+
 func TestNoIssuerNoCheck(t *testing.T) {
 	// SM-MIX-04
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,15 @@ func TestTokenErrors(t *testing.T) {
 		if strings.Contains(err.Error()+Sentence(err), "secret-of-mine") {
 			t.Errorf("%s: the body shows", c.name)
 		}
+	}
+}
+
+func TestTwoKindsOfIss(t *testing.T) {
+	// SM-MIX-03: the issuer of a redirect and the FHIR base of a launch are two types, so that comparing them does not compile.
+	m, _ := reflect.TypeFor[metadata]().FieldByName("issuer")
+	b := reflect.TypeOf(Site{}.base())
+	if plain := reflect.TypeFor[string](); m.Type == b || m.Type == plain || b == plain || m.Type.AssignableTo(b) {
+		t.Errorf("%v and %v", m.Type, b)
 	}
 }
 
