@@ -29,7 +29,9 @@ type Config struct {
 	Dir         string    // where the certificate authority and a configuration are written, made if need be; "" writes nothing
 	Misbehave   Faults    // what the hub does wrong; nil is an honest hub
 	Replay      Recording // what happens in the first user's session once somebody has subscribed to it; nil is nothing
-	Log         *slog.Logger
+	// Launch is what a sign-in brings besides the hub, such as the patient at that time; nil is nothing.
+	Launch map[string]any
+	Log    *slog.Logger
 }
 
 // A Sandbox is made by [New] and works while [Sandbox.Run] does.
@@ -122,7 +124,7 @@ func readerNames(n int) []humanName {
 func (s *Sandbox) assemble(ctx context.Context, c Config, names []humanName) (err error) {
 	origin := "https://" + s.listener.Addr().String()
 	s.info = Info{FHIRURL: origin + "/fhir", EHRURL: origin + "/ehr/", HubURL: origin + "/hub", ClientID: clientID, AdminToken: rand.Text()}
-	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched}
+	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched, Extra: c.Launch}
 	if err = s.openHub(hub.Config{BaseURL: s.info.HubURL, Authorize: s.authorize, Store: s.sessions, Log: s.log}, c.Misbehave); err != nil {
 		return err
 	}

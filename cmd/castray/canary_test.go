@@ -32,6 +32,11 @@ var canary = []string{"Zwitscherkanari", "Xaverine-Canary", "CANARY-MRN-0815", "
 const canaryContext = `[{"key":"patient","resource":{"resourceType":"Patient","id":"canary-p","birthDate":"1911-11-11",
  "name":[{"family":"Zwitscherkanari","given":["Xaverine-Canary"]}],"identifier":[{"system":"urn:oid:2.999.815.4711","value":"CANARY-MRN-0815"}]}}]`
 
+// canaryLaunch is the launch context of each sign-in, some of it mistyped, which is warned of.
+var canaryLaunch = map[string]any{"patient": "CANARY-MRN-0815", "encounter": []string{"CANARY-ACC-4711"}, "tenant": "Zwitscherkanari",
+	"need_patient_banner": "Xaverine-Canary", "imagingstudy": "2.999.815.4711", "__birthdate": "1911-11-11",
+	"fhirContext": []any{"ImagingStudy/CANARY-ACC-4711", map[string]any{"reference": "Patient/CANARY-MRN-0815"}}}
+
 // canaryRefused is refused: it is no patient with an id.
 const canaryRefused = `[{"key":"patient","resource":{"resourceType":"Patient","name":[{"family":"Zwitscherkanari"}],
  "identifier":[{"value":"CANARY-ACC-4711"}]}}]`
@@ -58,7 +63,7 @@ func newAviary(t *testing.T) *aviary {
 		v.environ = append(v.environ, name+"="+filepath.Join(dir, "home"))
 	}
 	var err error
-	v.box, err = sandbox.New(t.Context(), sandbox.Config{AutoApprove: true, Dir: filepath.Join(dir, "sb")})
+	v.box, err = sandbox.New(t.Context(), sandbox.Config{AutoApprove: true, Dir: filepath.Join(dir, "sb"), Launch: canaryLaunch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +91,9 @@ func (v *aviary) tool(stdin string) (t *tool, out *output) {
 		c.Store = &glass{aviary: v}
 		c.OpenURL = func(ctx context.Context, page string) error {
 			v.hidePage(page)
-			return browse(ctx, v.box.Info().CAFile, page)
+			last, err := browseTo(ctx, v.box.Info().CAFile, page)
+			v.said.Write([]byte(last)) // what it says and holds is searched as the log is
+			return err
 		}
 		c.Changed = func(s protocol.Status, signingIn bool) {
 			v.mu.Lock()
@@ -301,9 +308,12 @@ func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	}
 	v.run("", exitNoAgent, "status")
 
-	v.search("the log", v.said.String())
+	v.search("the log and the browser's last page", v.said.String())
 	v.search("the tray", v.tray.String())
 	v.searchFolder()
+	if !strings.Contains(v.said.String(), "launch context has members that cannot be used") || !strings.Contains(v.said.String(), "You are signed in") {
+		t.Error("the sign-in left no words")
+	}
 	if !strings.Contains(v.said.String(), "level=DEBUG") && !strings.Contains(v.said.String(), "level=INFO") || !strings.Contains(v.tray.String(), "viewer") {
 		t.Error("nothing was searched")
 	}

@@ -76,9 +76,15 @@ var (
 // browse is a person at the sandbox's pages: the first user signs in, and answers $SANDBOX_ANSWER, otherwise "allow". The
 // browser knows the authority in that file.
 func browse(ctx context.Context, caFile, address string) error {
+	_, err := browseTo(ctx, caFile, address)
+	return err
+}
+
+// browseTo tells the last page too.
+func browseTo(ctx context.Context, caFile, address string) (last string, err error) {
 	ca, err := os.ReadFile(caFile)
 	if err != nil {
-		return err
+		return "", err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
@@ -87,33 +93,33 @@ func browse(ctx context.Context, caFile, address string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	for range 3 {
 		if err != nil {
-			return err
+			return "", err
 		}
 		w, err := b.Do(r)
 		if err != nil {
-			return err
+			return "", err
 		}
 		page, _ := io.ReadAll(w.Body)
 		w.Body.Close()
 		action, hidden := form.FindSubmatch(page), ticket.FindSubmatch(page)
 		if action == nil || hidden == nil {
 			if w.StatusCode != http.StatusOK {
-				return errors.New("browser: " + w.Status)
+				return "", errors.New("browser: " + w.Status)
 			}
-			return nil
+			return string(page), nil
 		}
 		to, err := w.Request.URL.Parse(string(action[1]))
 		if err != nil {
-			return err
+			return "", err
 		}
 		fields := url.Values{"ticket": {string(hidden[1])}, "user": {"0"}, "answer": {cmp.Or(os.Getenv("SANDBOX_ANSWER"), "allow")}}
 		r, err = http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(fields.Encode()))
 		if err != nil {
-			return err
+			return "", err
 		}
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	return errors.New("browser: no end of pages")
+	return "", errors.New("browser: no end of pages")
 }
 
 // visit runs a command, goes to the address that it prints, and ends as the command does.
