@@ -218,6 +218,23 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestCertificatesThatAreNotGood(t *testing.T) {
+	// SM-ERR-06: each has a sentence of its own, without the names that are in it.
+	for err, words := range map[error]string{
+		x509.UnknownAuthorityError{}: "is being inspected",
+		x509.HostnameError{Certificate: new(x509.Certificate), Host: "evil.canary"}: "certificate of another host",
+		x509.CertificateInvalidError{Reason: x509.Expired, Detail: "canary"}:        "check the clock of this computer",
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}:        "is being inspected",
+	} {
+		l := &oauth.Launcher{Site: oauth.Site{FHIRURL: "https://ehr.example/fhir", ClientID: "c"}, HTTP: &http.Client{Transport: roundTripper(
+			func(*http.Request) (*http.Response, error) { return nil, err })}}
+		_, got := l.Start(t.Context())
+		if s := oauth.Sentence(got); !strings.Contains(s, words) || strings.Contains(s+got.Error(), "canary") {
+			t.Errorf("%T: %v: %q", err, got, s)
+		}
+	}
+}
+
 func TestDiscoveryIsKept(t *testing.T) {
 	// SM-DISC-10
 	w := newWorld(t)

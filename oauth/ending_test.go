@@ -161,6 +161,7 @@ func TestServersOwnWords(t *testing.T) {
 		{"its own page", "", "$/help?code=7&x=\"", "", `<a href="$/help?code=7&amp;x=&#34;" rel="noreferrer">`},
 		{"a page elsewhere", "", "https://evil.example/help", "", ""},
 		{"its own name before another's", "", "https://$HOST@evil.example/", "", ""},
+		{"its own page, with a name before it", "", "https://eve@$HOST/", "", ""},
 		{"a page by http", "", "http://$HOST/help", "", ""},
 		{"a script", "", "javascript:alert(1)", "", ""},
 		{"our state in its address", "", "$/help?$STATE", "", ""},

@@ -284,8 +284,9 @@ func TestIDToken(t *testing.T) {
 		{name: "missing", faults: oauthtest.Faults{NoID: true}, nobody: true},
 		{name: "rubbish", faults: oauthtest.Faults{Body: map[string]any{"id_token": "eyJ.e30.x"}}, refuse: "not signed by a key"},
 		// SM-ID-03
-		{name: "unsigned", faults: oauthtest.Faults{Body: map[string]any{"id_token": "eyJhbGciOiJub25lIn0.e30."}}, refuse: "not signed by a key"},
-		{name: "signed with a shared secret", faults: oauthtest.Faults{Body: map[string]any{"id_token": "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"}}, refuse: "not signed by a key"},
+		{name: "unsigned", faults: oauthtest.Faults{Signed: "none"}, refuse: "not signed by a key"},
+		{name: "signed with the public key as a shared secret", faults: oauthtest.Faults{Signed: "HS256", BareKeys: true}, refuse: "not signed by a key"},
+		{name: "signed by an algorithm that is not listed", faults: oauthtest.Faults{Signed: "ES256"}, refuse: "not signed by a key"},
 		{name: "keys named by the issuer", faults: oauthtest.Faults{Configuration: map[string]any{"jwks_uri": nil}}},
 		{name: "no keys anywhere", faults: oauthtest.Faults{Configuration: map[string]any{"jwks_uri": "/nowhere"}}, refuse: "not signed by a key"},
 	} {
@@ -310,6 +311,9 @@ func TestIDToken(t *testing.T) {
 			}
 			if got := s.Grant().User.Subject == ""; got != c.nobody {
 				t.Errorf("user %+v", s.Grant().User)
+			}
+			if warned := strings.Contains(w.logs.String(), "sent no id_token"); warned != c.nobody {
+				t.Errorf("warned: %v", warned)
 			}
 		})
 	}

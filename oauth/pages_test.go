@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,5 +96,13 @@ func TestSpeaksGerman(t *testing.T) {
 		if got := speaksGerman(accepted); got != want {
 			t.Errorf("%q: %v", accepted, got)
 		}
+	}
+}
+
+func TestHelpIsHTTPS(t *testing.T) {
+	// SM-ERR-04: also for a developer whose server has no TLS.
+	a := &Attempt{state: "s3cr3t", meta: &metadata{authorize: "http://127.0.0.1:8080/authorize"}}
+	if _, help := a.told(url.Values{"error_uri": {"http://127.0.0.1:8080/help"}}); help != "" {
+		t.Errorf("%q is offered", help)
 	}
 }

@@ -448,6 +448,13 @@ func TestRefreshOfAnotherUser(t *testing.T) {
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatalf("a proof that does not hold proves nothing: %v", err)
 	}
+	w.as.Misbehave(oauthtest.Faults{IDAgain: true, Claims: map[string]any{"sub": "u2", "iss": "https://other.example"}})
+	if err := s.Refresh(t.Context()); err != nil || !strings.Contains(w.logs.String(), "is of another issuer") {
+		t.Fatalf("nor does one of another issuer: %v", err)
+	}
+	if got := s.Grant().User.Subject; got != "u1" {
+		t.Errorf("the user is %q", got)
+	}
 	w.as.Misbehave(oauthtest.Faults{IDAgain: true, Claims: map[string]any{"sub": "u2"}})
 	if err := s.Refresh(t.Context()); !errors.Is(err, oauth.ErrLoginNeeded) || !strings.Contains(oauth.Sentence(err), "another user") {
 		t.Errorf("another user: %v", err)
