@@ -11,7 +11,7 @@ import (
 
 func TestFaultsAreListed(t *testing.T) {
 	list := KnownFaults()
-	for _, name := range []string{"names-lower", "drop", "deny-others", "version-2019", "version-2024", "publish-at-topic-404"} {
+	for _, name := range []string{"names-lower", "drop", "deny-others", "version-2019", "version-2024", "publish-at-topic-404", "signin-life-float"} {
 		if !slices.ContainsFunc(list, func(f Fault) bool { return f.Name == name && strings.HasSuffix(f.Help, ".") }) {
 			t.Errorf("no %s", name)
 		}
@@ -21,8 +21,25 @@ func TestFaultsAreListed(t *testing.T) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}
-	if _, err := ParseFaults("names-lower,nonsense"); err == nil || !strings.Contains(err.Error(), `"nonsense"`) {
-		t.Errorf("got %v", err)
+	for _, list := range []string{"names-lower,nonsense", "signin-slow,nonsense", "nonsense", "signin-slow=1,names-lower"} {
+		if _, err := ParseFaults(list); err == nil || !strings.Contains(err.Error(), "there is no fault") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}
+
+func TestSignInOfTheSandboxMisbehaves(t *testing.T) {
+	faults, err := ParseFaults("names-lower, signin-smart1,signin-life-string")
+	if err != nil || len(faults.hub) != 1 || !faults.signIn.SMART1 || faults.signIn.Body["expires_in"] != "3600" {
+		t.Fatalf("%+v, %v", faults, err)
+	}
+	s := start(t, Config{Misbehave: faults})
+	c := browser(t, s)
+	if answer, _ := fetch(t, c, "GET", s.Info().FHIRURL+"/.well-known/smart-configuration", nil); answer.StatusCode != http.StatusNotFound {
+		t.Errorf("as a server of SMART 2: %s", answer.Status)
+	}
+	if _, body := fetch(t, c, "GET", s.Info().FHIRURL+"/metadata", nil); !strings.Contains(body, `"valueUri":"`+strings.TrimSuffix(s.Info().FHIRURL, "/fhir")+`/auth/token"`) {
+		t.Errorf("as one of SMART 1: %s", body)
 	}
 }
 

@@ -21,8 +21,8 @@ func (t *tool) sandboxCommand() *cobra.Command {
 		Long: `Serves a sign-in, a FHIR server, a FHIRcast hub and an EHR page on which patients are opened, until it is ended.
 Prints where they are as one line of JSON. Everybody in it is invented, and whoever can reach it may be anybody.
 
-With --misbehave the hub does what hubs in the field do, or speaks as one of another time, so that any FHIRcast client
-can be tried: castray sandbox --misbehave help`,
+With --misbehave the hub does what hubs in the field do, or speaks as one of another time, and the sign-in what sign-in
+servers do, so that any FHIRcast or SMART client can be tried: castray sandbox --misbehave help`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Users < 1 {
@@ -51,7 +51,7 @@ can be tried: castray sandbox --misbehave help`,
 	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
 	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
 	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
-	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what the hub does wrong: names or name=times, with commas; \"help\" lists them")
+	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what hub and sign-in do wrong: names or name=times, with commas; \"help\" lists them")
 	cmd.Flags().StringVar(&replay, "replay", "", "what happens once somebody has subscribed: a `FILE` of castray watch --record")
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -135,4 +136,25 @@ func decode(t *testing.T, part string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func TestCatalogueIsWhole(t *testing.T) {
+	seen := map[string]bool{}
+	for _, n := range Catalogue() {
+		var f Faults
+		n.Add(&f)
+		if reflect.ValueOf(f).IsZero() || seen[n.Name] || !strings.HasPrefix(n.Name, "signin-") || !strings.HasSuffix(n.Help, ".") {
+			t.Errorf("%s: does nothing, stands there twice, or is no sentence: %q", n.Name, n.Help)
+		}
+		seen[n.Name] = true
+	}
+	var both Faults
+	for _, n := range Catalogue() {
+		if n.Name == "signin-scope-missing" || n.Name == "signin-life-zero" {
+			n.Add(&both)
+		}
+	}
+	if life, said := both.Body["expires_in"]; len(both.Body) != 2 || !said || life != 0 {
+		t.Errorf("two at once: %v", both.Body)
+	}
 }
