@@ -13,15 +13,24 @@ import (
 // page writes a notice in the language of the browser. It works without scripts, loads nothing, and holds nothing of the
 // request: what is not ours in it is in f, and escaped.
 func page(w http.ResponseWriter, r *http.Request, status int, n notice, f facts) {
-	text := n.html(speaksGerman(r.Header.Get("Accept-Language")), f)
+	head(w)
+	send(w, status, n.html(speaksGerman(r.Header.Get("Accept-Language")), f))
+}
+
+// head writes the headers of all our pages.
+func head(w http.ResponseWriter) {
+	style := sha256.Sum256([]byte(pageStyle))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+pageStyleHash()+
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+
+		base64.StdEncoding.EncodeToString(style[:])+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
+}
+
+func send(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 	_ = http.NewResponseController(w).Flush() // the listener may close next
@@ -43,17 +52,24 @@ func (n notice) html(german bool, f facts) string {
 		lines, lang = n.de, "de"
 	}
 	var b strings.Builder
-	b.WriteString(`<!doctype html><html lang="` + lang + `"><head><meta charset="utf-8"><title>` + lines[0] + ` – Castray</title>` +
-		`<meta name="viewport" content="width=device-width,initial-scale=1"><style>` + pageStyle + `</style></head><body><main class="` +
-		n.sign + `">` + signs[n.sign] + `<h1>` + lines[0] + `</h1>`)
+	b.WriteString(pageTop(lang, n.sign, lines[0]))
 	for _, line := range lines[1:] {
 		if line, ok := f.fill(line); ok {
 			b.WriteString("<p>" + line + "</p>")
 		}
 	}
-	b.WriteString(`</main><footer>Castray</footer></body></html>`)
+	b.WriteString(pageEnd)
 	return b.String()
 }
+
+// pageTop begins a page of ours, up to its heading; pageEnd ends it.
+func pageTop(lang, sign, title string) string {
+	return `<!doctype html><html lang="` + lang + `"><head><meta charset="utf-8"><title>` + title + ` – Castray</title>` +
+		`<meta name="viewport" content="width=device-width,initial-scale=1"><style>` + pageStyle + `</style></head><body><main class="` +
+		sign + `">` + signs[sign] + `<h1>` + title + `</h1>`
+}
+
+const pageEnd = `</main><footer>Castray</footer></body></html>`
 
 // fill puts the facts into a line, and reports whether all that it tells is there.
 func (f facts) fill(line string) (string, bool) {
@@ -108,8 +124,3 @@ const pageStyle = `:root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--in
 	`.good svg{color:var(--good)}.bad svg{color:var(--bad)}.busy svg{color:var(--busy)}.plain svg{color:var(--soft)}` +
 	`q{font-style:italic}a{color:var(--busy)}` +
 	`footer{color:var(--soft);font-size:.9rem;padding:.5rem}`
-
-func pageStyleHash() string {
-	sum := sha256.Sum256([]byte(pageStyle))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
