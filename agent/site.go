@@ -105,7 +105,7 @@ func (a *Agent) launcherFor(s *config.Site, store oauth.Store) (*oauth.Launcher,
 	}
 	return &oauth.Launcher{
 		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
-			HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test, Shared: a.shared()},
+			IDTokenAlgs: s.IDTokenAlgs, HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test, Shared: a.shared()},
 		HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, RefuseMemoryOnly: a.cfg.Settings.Session.RefuseMemoryOnly,
 		OpenURL: a.browse, Log: a.cfg.Log,
 	}, nil

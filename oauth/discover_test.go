@@ -158,6 +158,8 @@ func TestSettings(t *testing.T) {
 		{"a query", "fhir_url", func(s *oauth.Site) { s.FHIRURL = "https://ehr.example/fhir?x=1" }},
 		{"not a URL", "fhir_url", func(s *oauth.Site) { s.FHIRURL = "https://ehr example/%zz" }},
 		{"hub by http", "hub.url", func(s *oauth.Site) { s.HubURL = "http://hub.example/" }},
+		{"id_tokens without signature", "id_token_algs", func(s *oauth.Site) { s.IDTokenAlgs = []string{"none"} }},
+		{"id_tokens with a shared secret", "id_token_algs", func(s *oauth.Site) { s.IDTokenAlgs = []string{"ES384", "HS256"} }},
 		{"hub is no URL", "hub.url", func(s *oauth.Site) { s.HubURL = "%zz" }},
 	} {
 		s := ok

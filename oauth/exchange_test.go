@@ -319,6 +319,18 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
+func TestIDTokenAlgorithmsThatAreListed(t *testing.T) {
+	// SM-ID-03: an asymmetric one that the site lists is as good as RS256, and RS256 stays good.
+	for _, signed := range []string{"RS384", "ES256", ""} {
+		w := newWorld(t)
+		w.l.Site.IDTokenAlgs = []string{"RS384", "ES256"}
+		w.as.Misbehave(oauthtest.Faults{Signed: signed, BareKeys: signed == "RS384"}) // its key is published for RS256 alone
+		if got := w.signIn(t).Grant().User.Subject; got != "u1" {
+			t.Errorf("%s: %q", signed, got)
+		}
+	}
+}
+
 func claims(name string, value any) oauthtest.Faults {
 	return oauthtest.Faults{Claims: map[string]any{name: value}}
 }

@@ -63,7 +63,7 @@ func (id *identity) check(ctx context.Context, a *tokenAnswer, nonce string) (Us
 	// here: its errors repeat them, it allows exp no skew, and it knows neither
 	// azp nor iat.
 	t, err := oidc.NewVerifier(string(id.issuer), keys, &oidc.Config{
-		SupportedSigningAlgs: []string{oidc.RS256},
+		SupportedSigningAlgs: append([]string{oidc.RS256}, id.keys.web.site.IDTokenAlgs...),
 		SkipIssuerCheck:      true, SkipClientIDCheck: true, SkipExpiryCheck: true,
 	}).Verify(ctx, a.id)
 	switch {

@@ -29,7 +29,7 @@ type keySet struct {
 // VerifySignature returns the payload of a JWT that one of the keys fits. Keys are fetched when none does, since servers
 // replace theirs (OpenID Connect Core, 10.1.1).
 func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	jws, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(jwt, k.web.site.signed())
 	if err != nil {
 		return nil, unsigned()
 	}

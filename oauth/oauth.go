@@ -22,8 +22,11 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // Site says where to sign in and as what. The zero value of every field but
@@ -37,6 +40,9 @@ type Site struct {
 	// "loopback:17321,17322" for the first free one of a list, where the server
 	// insists on registered ports.
 	Redirect string
+	// IDTokenAlgs are algorithms (JWS names, asymmetric) that an id_token may be
+	// signed with besides RS256, which SMART prescribes.
+	IDTokenAlgs []string
 	// HubURL is the hub that the configuration names, "" if none. Its origin
 	// gets the token beside the origins of FHIRURL and of the granted hub.
 	HubURL string
@@ -105,8 +111,25 @@ func (s Site) Check() error {
 			return settingError("hub.url", err.Error())
 		}
 	}
+	for _, name := range s.IDTokenAlgs {
+		if !slices.Contains(algorithms, jose.SignatureAlgorithm(name)) {
+			return settingError("id_token_algs", "lists something that is no asymmetric algorithm that we know")
+		}
+	}
 	_, err = s.ports()
 	return err
+}
+
+// algorithms are those that a site may list: never none, never a shared secret.
+var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512}
+
+// signed is what an id_token of the site may be signed with.
+func (s Site) signed() []jose.SignatureAlgorithm {
+	list := []jose.SignatureAlgorithm{jose.RS256}
+	for _, name := range s.IDTokenAlgs {
+		list = append(list, jose.SignatureAlgorithm(name))
+	}
+	return list
 }
 
 // usable says why nothing may be sent to u, or nil. SMART 2.2 app-launch:

@@ -285,6 +285,8 @@ func (b *builder) site(s scope) Site {
 		Redirect: s.text("site.redirect"),
 		CAFile:   s.file("site.ca_file"),
 		Hub:      b.hub(s, subHub+"."),
+
+		IDTokenAlgs: append([]string(nil), s.texts("site.id_token_algs")...),
 	}
 	if site.FHIRURL == "" {
 		b.problem(s.where("site.fhir_url"), "site.fhir_url", "is needed")

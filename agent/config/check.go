@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/castray/castray/bridge/fhircast"
+	"github.com/castray/castray/oauth"
 )
 
 // The checks of the key table. Their errors finish the sentence "FILE:LINE:COLUMN: KEY: ..." and never repeat the value.
@@ -87,6 +88,15 @@ func checkScopes(v any) error {
 		if entry == "" || strings.ContainsFunc(entry, outsideScope) {
 			return fmt.Errorf("entry %d is no scope; want one word for each entry", i+1)
 		}
+	}
+	return nil
+}
+
+// checkAlgorithms takes the names of algorithms as a JWS has them. Which of them may be listed, oauth decides.
+func checkAlgorithms(v any) error {
+	site := oauth.Site{FHIRURL: "https://any.example", ClientID: "any", IDTokenAlgs: v.([]string)}
+	if site.Check() != nil {
+		return errors.New(`want asymmetric algorithms, such as "ES384"`)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ type Site struct {
 	Scopes   []string // as configured; see Scopes for what to ask for
 	Redirect string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"
 	CAFile   string   // "" is the system's authorities alone
+	// IDTokenAlgs are what an id_token may be signed with besides RS256.
+	IDTokenAlgs []string
 	// Hub is what [site.hub] and [hub] say. URL and Topic serve where the sign-in gives none; there is never a TokenFile.
 	Hub Hub
 }

@@ -140,6 +140,7 @@ fhir_url = "https://ehr.example.org/fhir"
 client_id = "castray"
 scopes = ["openid", "fhirUser", "offline_access"]
 redirect = "loopback:17321,17322"
+id_token_algs = ["ES384"]
 ca_file = ""
 auth = "public"
 [site.hub]
@@ -208,7 +209,8 @@ func TestSampleLoads(t *testing.T) {
 	scopes := []string{"openid", "fhirUser", "offline_access"}
 	want := []Site{
 		{Name: "General Hospital", FHIRURL: "https://ehr.example.org/fhir", ClientID: "castray", Scopes: scopes, Redirect: "loopback:17321,17322",
-			Hub: Hub{Channel: "websocket", Name: "Castray on {host}", Events: []fhircast.Name{"Patient-open", "Patient-close", "org.example.viewer"}, Send: send}},
+			IDTokenAlgs: []string{"ES384"},
+			Hub:         Hub{Channel: "websocket", Name: "Castray on {host}", Events: []fhircast.Name{"Patient-open", "Patient-close", "org.example.viewer"}, Send: send}},
 		{Name: "other.example.org", FHIRURL: "https://other.example.org", ClientID: "castray-2", Scopes: scopes, Redirect: "loopback",
 			Hub: Hub{Channel: "websocket", Name: "Castray on {host}", Send: send, Events: []fhircast.Name{
 				"Patient-open", "Patient-close", "Encounter-open", "Encounter-close", "ImagingStudy-open", "ImagingStudy-close",

@@ -88,6 +88,7 @@ var refusals = []struct {
 	{"site's hub over http", oneSite + "hub.url = \"http://h.example.org\"\n", "FILE:5:1: site.hub.url: want https"},
 	{"site's hub with a token", oneSite + "hub.token_file = \"t\"\n", "FILE:5:1: site.hub.token_file: a site's hub is spoken to with the sign-in of the site"},
 	{"redirect", oneSite + "redirect = \"localhost\"\n", "FILE:5:1: site.redirect: want \"loopback\" or, with ports, such as \"loopback:17321,17322\""},
+	{"a shared secret for id_tokens", oneSite + "id_token_algs = [\"ES384\", \"HS256\"]\n", "FILE:5:1: site.id_token_algs: want asymmetric algorithms, such as \"ES384\""},
 	{"redirect ports", oneSite + "redirect = \"loopback:1,1\"\n", "FILE:5:1: site.redirect: want different ports from 1 to 65535, such as \"loopback:17321,17322\""},
 
 	{"not built: who signed an app", "[[app]]\nname = \"viewer\"\nexe = \"/usr/bin/viewer\"\nsigner = \"Example Inc.\"\n",

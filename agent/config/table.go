@@ -29,6 +29,8 @@ var tables = []table{
 			{name: "redirect", kind: text, def: "loopback", sources: filesOrPolicy, check: checkRedirect,
 				help: "Where the browser comes back to: `loopback` (`http://127.0.0.1:PORT/callback`, any port), `loopback:17321,17322` (the first of these ports " +
 					"that is free), or `io.github.castray://callback` (not on macOS; not in this version)."},
+			{name: "id_token_algs", kind: list, sources: filesOrPolicy, check: checkAlgorithms,
+				help: "How the server may sign its proof of who signed in, besides `RS256`, which SMART prescribes: such as `ES384`. Never a shared secret."},
 			{name: "ca_file", kind: file, sources: filesOrPolicy,
 				help: "PEM file of authorities to trust for this site, besides the system's."},
 		}},

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -18,11 +19,16 @@ import (
 
 // idToken is OpenID Connect Core 2 and 3.1.3.6. Called with mu held.
 func (s *Server) idToken(r *http.Request, f Faults, u User, client, nonce, access string) string {
-	hash := sha256.Sum256([]byte(access))
+	sum := sha256.Sum256([]byte(access))
+	hash := sum[:]
+	if f.Signed == "RS384" { // the hash is that of the signature (OpenID Connect Core, 3.1.3.6)
+		sum := sha512.Sum384([]byte(access))
+		hash = sum[:]
+	}
 	now := time.Now().Add(f.Clock)
 	claims := map[string]any{
 		"iss": s.issuer(r), "sub": u.ID, "aud": client, "name": u.Name, "fhirUser": u.FHIRUser,
-		"exp": now.Add(5 * time.Minute).Unix(), "iat": now.Unix(), "at_hash": base64.RawURLEncoding.EncodeToString(hash[:16]),
+		"exp": now.Add(5 * time.Minute).Unix(), "iat": now.Unix(), "at_hash": base64.RawURLEncoding.EncodeToString(hash[:len(hash)/2]),
 	}
 	if nonce != "" {
 		claims["nonce"] = nonce
