@@ -240,6 +240,9 @@ func (p *provider) signIn(t *testing.T, w *world, someone person) *oauth.Session
 	if page := person.reads("You are signed in"); !strings.Contains(page, "Castray is signed in as Ada Reader.") {
 		t.Errorf("the last page says %q", page)
 	}
+	person.sees(`location.search === "" && location.pathname.startsWith("/done/") && document.referrer === ""`) // the code is gone
+	person.sees(`document.title === "You are signed in – Castray" && document.documentElement.lang !== ""`)
+	person.sees(`getComputedStyle(document.querySelector("main")).borderRadius === "16px"`) // the policy allows our style
 	got := <-done
 	if got.err != nil {
 		t.Fatalf("%v\n%s", got.err, w.logs)
@@ -296,6 +299,14 @@ func (p person) signsIn() {
 		p.does(chromedp.SendKeys(chromedp.CSS("[name=login]"), "ada"), chromedp.SendKeys(chromedp.CSS("[name=password]"), "x\r"))
 	}
 	p.clicks("[value=consent] ~ button")
+}
+
+// sees checks what holds on the page.
+func (p person) sees(expression string) {
+	p.Helper()
+	if holds, err := chromedp.Run(p.tab, chromedp.Evaluate[bool](expression)); err != nil || !holds {
+		p.Errorf("%s: %v, %v", expression, holds, err)
+	}
 }
 
 // reads waits for a page of ours with that heading, and returns its words.
