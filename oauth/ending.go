@@ -42,7 +42,11 @@ func (e *ending) tell(n notice, f facts) {
 }
 
 func (e *ending) signedIn(site Site, s *Session) {
-	e.tell(noticeSignedIn, facts{user: s.Grant().User.Name, site: site.Name, warning: s.Warning()})
+	name := site.Name
+	if site.LoopbackHTTP {
+		name += " (TEST)"
+	}
+	e.tell(noticeSignedIn, facts{user: s.Grant().User.Name, site: name, warning: s.Warning()})
 }
 
 func (e *ending) failed(a answer) {

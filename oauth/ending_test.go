@@ -184,6 +184,19 @@ func TestServersOwnWords(t *testing.T) {
 	}
 }
 
+func TestS14_LastPageSaysTest(t *testing.T) {
+	for _, test := range []bool{true, false} {
+		w := newWorld(t)
+		w.l.Site.LoopbackHTTP = test
+		c := w.start(t)
+		done := c.waits(t)
+		if _, body := c.visit(t, c.bring(t, w.code(t, c.URL)), "en"); strings.Contains(body, "TEST") != test {
+			t.Errorf("test %v: %s", test, body)
+		}
+		<-done
+	}
+}
+
 func TestEndingIsForItsBrowserAlone(t *testing.T) {
 	// The address of the last page is in no request but that browser's; nobody else learns who is signed in.
 	w := newWorld(t)

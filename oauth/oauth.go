@@ -54,7 +54,8 @@ type Site struct {
 	// asks the server to ask who it is, and one that names nobody fails. Such a
 	// Launcher gets no Store.
 	Shared bool
-	// LoopbackHTTP accepts http for loopback IP literals. For developers only.
+	// LoopbackHTTP accepts http for loopback IP literals. For developers only:
+	// what people are shown of the site says TEST.
 	LoopbackHTTP bool
 }
 
