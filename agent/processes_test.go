@@ -25,10 +25,13 @@ func TestTwoAgentsOfOneUserShareTheSignIn(t *testing.T) {
 	for n := range 2 {
 		for i, r := range []*running{first, second} {
 			h.running = r
-			asked := h.auth.Count("/auth/token")
+			asked, read := h.auth.Count("/auth/token"), len(h.hub.Requests(hubtest.Context))
 			h.hub.Reply(hubtest.Context, hubtest.Reply{Status: 401}, 1)
 			h.do("resync", `{}`)
-			h.until("the refresh", func(protocol.Status) bool { return h.auth.Count("/auth/token") > asked })
+			h.until("the refresh", func(protocol.Status) bool {
+				reads := h.hub.Requests(hubtest.Context)
+				return h.auth.Count("/auth/token") > asked && len(reads) > read+1 && reads[len(reads)-1].Status == 200
+			})
 			s := h.until("all well", func(s protocol.Status) bool { return s.Phase == protocol.PhaseNoContext && len(s.Problems) == 0 })
 			if !s.SignedIn {
 				t.Errorf("agent %d, time %d: %+v", i, n, s)
