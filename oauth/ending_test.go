@@ -143,6 +143,19 @@ func TestEndingSaysWhatWentWrong(t *testing.T) {
 	}
 }
 
+func TestEndingOfAnOlderAttempt(t *testing.T) {
+	// Its browser has brought the answer, and another sign-in took its place before anybody asked for it.
+	w := newWorld(t)
+	first := w.start(t)
+	path := first.bring(t, w.code(t, first.URL))
+	second := w.start(t)
+	defer second.Close()
+	first.Close()
+	if resp, body := second.visit(t, path, "en"); resp.Header.Get("Refresh") != "" || !strings.Contains(body, "An older sign-in") {
+		t.Errorf("the page says %s", body)
+	}
+}
+
 func TestServersOwnWords(t *testing.T) {
 	// SM-ERR-04: they are shown on the page of the browser that brought them, cleaned, and nowhere else.
 	w := newWorld(t)

@@ -329,6 +329,12 @@ func TestIDTokenAlgorithmsThatAreListed(t *testing.T) {
 			t.Errorf("%s: %q", signed, got)
 		}
 	}
+	w := newWorld(t)
+	w.l.Site.IDTokenAlgs = []string{"RS384"}
+	w.as.Misbehave(oauthtest.Faults{Signed: "RS384"})
+	if _, err := w.l.SignIn(t.Context()); err == nil {
+		t.Error("signed by a key that is published for RS256 alone")
+	}
 }
 
 func claims(name string, value any) oauthtest.Faults {
