@@ -67,7 +67,7 @@ type chaos struct {
 	*soakWorld
 	*rand.Rand
 	faults, changes int
-	patient         string // current at the hub, if a Patient-open made it so
+	patient         string    // current at the hub, if a Patient-open made it so
 	hubRuns         time.Time // since the last change, but for the time in which it was frozen
 	denied          time.Time
 	healed          []time.Duration
