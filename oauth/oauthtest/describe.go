@@ -6,22 +6,22 @@ import "net/http"
 func (s *Server) configuration(w http.ResponseWriter, r *http.Request, f Faults) {
 	at := origin(r) + "/auth"
 	doc := map[string]any{
-		"issuer":                                s.issuer(r),
-		"jwks_uri":                              at + "/jwks",
-		"authorization_endpoint":                at + "/authorize",
-		"token_endpoint":                        at + "/token",
-		"revocation_endpoint":                   at + "/revoke",
-		"introspection_endpoint":                at + "/introspect",
-		"token_endpoint_auth_methods_supported": []string{"none"},
-		"grant_types_supported":                 []string{"authorization_code", "refresh_token"},
-		"response_types_supported":              []string{"code"},
-		"code_challenge_methods_supported":      []string{"S256"},
+		"issuer":                           s.issuer(r),
+		"jwks_uri":                         at + "/jwks",
+		"authorization_endpoint":           at + "/authorize",
+		"token_endpoint":                   at + "/token",
+		"revocation_endpoint":              at + "/revoke",
+		"introspection_endpoint":           at + "/introspect",
+		"grant_types_supported":            []string{"authorization_code", "refresh_token"},
+		"response_types_supported":         []string{"code"},
+		"code_challenge_methods_supported": []string{"S256"},
 		"scopes_supported": []string{"openid", "fhirUser", "offline_access", "online_access",
 			"fhircast/*.read", "fhircast/*.write"},
-		"capabilities": []string{"launch-standalone", "client-public", "sso-openid-connect", "permission-offline",
+		"capabilities": []string{"launch-standalone", "sso-openid-connect", "permission-offline",
 			"permission-user", "permission-v2"},
 		"authorization_response_iss_parameter_supported": true,
 	}
+	s.Client.methods(doc)
 	change(doc, f.Configuration)
 	w.Header().Set("Cache-Control", "max-age=3600")
 	switch {

@@ -50,6 +50,7 @@ type Request struct {
 type Server struct {
 	Users       []User
 	ClientID    string // the only client; "" = any
+	Client      Client // how it proves itself
 	FHIRPath    string // path of the FHIR base on this origin; "" = /fhir
 	AutoApprove bool   // redirect at once, as the first user
 	// Hub gives the FHIRcast session of a user for the token response; nil or
@@ -74,6 +75,8 @@ type Server struct {
 	tokens   map[string]token
 	families int
 	revoked  map[int]bool // families
+
+	assertions map[string]time.Time // seen, until they end
 }
 
 type ticket struct {

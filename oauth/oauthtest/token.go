@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// token is the token endpoint: RFC 6749, 4.1.3 and 6, for a public client.
+// token is the token endpoint: RFC 6749, 4.1.3 and 6.
 func (s *Server) token(w http.ResponseWriter, r *http.Request, f Faults) {
 	switch {
 	case f.TokenError != "":
@@ -25,13 +25,21 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, f Faults) {
 		htmlError(w, http.StatusOK)
 		return
 	}
+	if s.Client.Ahead != 0 {
+		w.Header().Set("Date", time.Now().Add(s.Client.Ahead).UTC().Format(http.TimeFormat))
+	}
+	client, proved := s.authenticate(r)
+	if !proved {
+		s.unproved(w, r, f)
+		return
+	}
 	var body map[string]any
 	problem := "unsupported_grant_type"
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
-		body, problem = s.redeem(r, f)
+		body, problem = s.redeem(r, client, f)
 	case "refresh_token":
-		body, problem = s.rotate(r, f)
+		body, problem = s.rotate(r, client, f)
 	}
 	if problem != "" {
 		s.tokenError(w, r, f, problem)
@@ -57,7 +65,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, f Faults) {
 
 // redeem takes a code once; a second time revokes what it gave (RFC 6749,
 // 4.1.2).
-func (s *Server) redeem(r *http.Request, f Faults) (map[string]any, string) {
+func (s *Server) redeem(r *http.Request, client string, f Faults) (map[string]any, string) {
 	q := r.PostForm
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +81,7 @@ func (s *Server) redeem(r *http.Request, f Faults) (map[string]any, string) {
 	sum := sha256.Sum256([]byte(q.Get("code_verifier")))
 	switch {
 	case time.Now().After(c.expires),
-		q.Get("client_id") != c.client,
+		client != c.client,
 		q.Get("redirect_uri") != c.redirect,
 		base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge:
 		return nil, "invalid_grant"
@@ -101,12 +109,12 @@ func (s *Server) redeem(r *http.Request, f Faults) (map[string]any, string) {
 
 // rotate takes a refresh token once; a second time revokes the whole family
 // (RFC 9700, 4.14.2).
-func (s *Server) rotate(r *http.Request, f Faults) (map[string]any, string) {
+func (s *Server) rotate(r *http.Request, client string, f Faults) (map[string]any, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.refresh[r.PostForm.Get("refresh_token")]
 	switch {
-	case !ok || s.revoked[t.family] || t.client != r.PostForm.Get("client_id"):
+	case !ok || s.revoked[t.family] || t.client != client:
 		return nil, "invalid_grant"
 	case t.used:
 		s.revokeFamily(t.family)
@@ -169,17 +177,22 @@ func retryAfter(w http.ResponseWriter, f Faults) {
 	}
 }
 
-// revoke is RFC 7009: 200 for anything, known or not.
+// revoke is RFC 7009: 200 for any token, known or not.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request, f Faults) {
 	if f.RevokeStatus != 0 {
 		retryAfter(w, f)
 		w.WriteHeader(f.RevokeStatus)
 		return
 	}
+	client, proved := s.authenticate(r)
+	if !proved {
+		s.unproved(w, r, f)
+		return
+	}
 	t := r.PostForm.Get("token")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rt, ok := s.refresh[t]; ok && rt.client == r.PostForm.Get("client_id") {
+	if rt, ok := s.refresh[t]; ok && rt.client == client {
 		s.revokeFamily(rt.family)
 	}
 	delete(s.tokens, t)
