@@ -29,6 +29,9 @@ type metadata struct {
 	jwks                 string // "" when unknown
 	fresh                time.Time
 	capabilities, scopes []string // hints, for people
+	// secretInForm: Basic is not among the methods that the server lists, and
+	// client_secret_post is.
+	secretInForm bool
 }
 
 const maxMetadataAge = 24 * time.Hour
@@ -53,6 +56,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		PKCE         []string `json:"code_challenge_methods_supported"`
 		Capabilities []string `json:"capabilities"`
 		Scopes       []string `json:"scopes_supported"`
+		Methods      []string `json:"token_endpoint_auth_methods_supported"`
 	}
 	switch {
 	case r.status == http.StatusOK && json.Valid(r.body):
@@ -72,7 +76,8 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		log.Warn("server does not list PKCE S256; it is sent all the same")
 	}
 	m := &metadata{issuer: issuer(doc.Issuer), issInAnswer: doc.IssInAnswer, fresh: freshUntil(r.header),
-		capabilities: doc.Capabilities, scopes: doc.Scopes}
+		capabilities: doc.Capabilities, scopes: doc.Scopes,
+		secretInForm: slices.Contains(doc.Methods, "client_secret_post") && !slices.Contains(doc.Methods, "client_secret_basic")}
 	return m, w.resolve(m, doc.Authorize, doc.Token, doc.Revoke, doc.Introspect, doc.JWKS)
 }
 
@@ -158,6 +163,9 @@ func (w *web) resolve(m *metadata, authorize, token, revoke, introspect, jwks st
 			return endpointError(e.name, err.Error())
 		}
 		*e.to = u.String()
+		if abs, err := url.Parse(e.ref); err == nil && abs.IsAbs() {
+			*e.to = e.ref // letter by letter: an assertion names its endpoint
+		}
 	}
 	return nil
 }

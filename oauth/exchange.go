@@ -21,20 +21,20 @@ const askedSkew = time.Minute
 // 7636, 4.5). A correct server answers a second sending by revoking all.
 func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 	l := a.launcher
-	w := newWeb(l.Site, l.HTTP)
-	ans, err := w.tokens(ctx, "exchange the code", a.meta.token, url.Values{
+	w := l.web()
+	ends := saved{
+		Issuer: string(a.meta.issuer), Token: a.meta.token, Revoke: a.meta.revoke, SecretInForm: a.meta.secretInForm, ClientID: l.Site.ClientID,
+	}
+	ans, err := w.tokens(ctx, "exchange the code", ends, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {a.rc.uri},
 		"code_verifier": {a.verifier.Reveal()},
-		"client_id":     {l.Site.ClientID},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := l.session(w, saved{
-		Issuer: string(a.meta.issuer), Token: a.meta.token, Revoke: a.meta.revoke, ClientID: l.Site.ClientID,
-	})
+	s := l.session(w, ends)
 	s.grant = w.grantOf(ans)
 	if ans.scopesSaid && len(ans.scopes) == 0 {
 		return nil, &failure{doing: "exchange the code: nothing was granted",

@@ -65,7 +65,7 @@ func TestSilentServersEndTheWait(t *testing.T) {
 				t.Errorf("%s: discovery after %v: %v", name, d, err)
 			}
 			began = time.Now()
-			_, err = w.send(t.Context(), "exchange", "https://ehr.example/x", nil)
+			_, err = w.send(t.Context(), "exchange", "https://ehr.example/x", "", nil)
 			if d := time.Since(began); d != tokenTimeout || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(Sentence(err), "in time") {
 				t.Errorf("%s: token after %v: %v", name, d, err)
 			}

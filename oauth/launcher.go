@@ -29,6 +29,9 @@ type Launcher struct {
 	// was granted is revoked at once. A session that is kept and cannot be stored
 	// any more later goes on, with a Warning.
 	RefuseMemoryOnly bool
+	// Credentials holds what a Site that is not public proves itself with; nil =
+	// nothing. Signing out leaves it alone.
+	Credentials Store
 	// OpenURL shows a page in the system browser. It may block until the
 	// browser ends. Its ctx is that of SignIn or Open. nil = nothing is opened.
 	OpenURL func(ctx context.Context, url string) error
@@ -42,6 +45,7 @@ type Launcher struct {
 	keys    *keySet   // of the last issuer
 	pending *Attempt
 	vault   *vault
+	client  *credential
 }
 
 // Attempt is one sign-in that waits for the browser. End it with Wait or Close.
@@ -93,6 +97,9 @@ func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 		return nil, err
 	}
 	if err := l.mustKeep(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.web().client.check(ctx); err != nil {
 		return nil, err
 	}
 	meta, err := l.discovered(ctx)
@@ -256,7 +263,7 @@ func (l *Launcher) discovered(ctx context.Context) (*metadata, error) {
 	if m != nil && time.Now().Before(m.fresh) {
 		return m, nil
 	}
-	m, err := newWeb(l.Site, l.HTTP).discover(ctx, l.log())
+	m, err := l.web().discover(ctx, l.log())
 	if err != nil {
 		return nil, err
 	}
@@ -264,6 +271,18 @@ func (l *Launcher) discovered(ctx context.Context) (*metadata, error) {
 	l.meta = m
 	l.mu.Unlock()
 	return m, nil
+}
+
+// web is how we speak with the servers of the site, as its client.
+func (l *Launcher) web() *web {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client == nil {
+		l.client = &credential{site: l.Site, store: l.Credentials}
+	}
+	w := newWeb(l.Site, l.HTTP)
+	w.client = l.client
+	return w
 }
 
 func (l *Launcher) vaultOf() *vault {

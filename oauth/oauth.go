@@ -32,10 +32,17 @@ import (
 // Site says where to sign in and as what. The zero value of every field but
 // FHIRURL and ClientID is useful.
 type Site struct {
-	Name     string   // the profile's name; part of the key of what is stored
-	FHIRURL  string   // FHIR base; sent as aud exactly as spelled here
-	ClientID string   // public client
-	Scopes   []string // complete: nothing is added
+	Name     string // the profile's name; part of the key of what is stored
+	FHIRURL  string // FHIR base; sent as aud exactly as spelled here
+	ClientID string
+	// Auth is how this installation proves itself: "public" (or empty) not at
+	// all, "secret" by what KeepSecret kept, "private_key_jwt" by a key whose
+	// PublicKeys the server knows.
+	Auth string
+	// PlainBasic leaves out the encoding of RFC 6749, 2.3.1 where a secret is
+	// sent by HTTP Basic, for servers that do not know it.
+	PlainBasic bool
+	Scopes     []string // complete: nothing is added
 	// Redirect is "loopback" (or empty) for any free port of 127.0.0.1, or
 	// "loopback:17321,17322" for the first free one of a list, where the server
 	// insists on registered ports.
@@ -102,6 +109,11 @@ func (s Site) Check() error {
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
 		return settingError("fhir_url", "has a query or a fragment")
+	}
+	switch s.Auth {
+	case "", authPublic, authSecret, authKey:
+	default:
+		return settingError("auth", "is none of public, secret and private_key_jwt")
 	}
 	if s.HubURL != "" {
 		u, err := url.Parse(s.HubURL)
@@ -171,8 +183,10 @@ func (s Site) ports() ([]int, error) {
 
 // key is the name under which the sign-in is stored. It is a hash so that the
 // visible label of a keychain item tells nothing about site or user.
-func (s Site) key() string {
-	h := sha256.Sum256([]byte(string(s.base()) + "\x00" + s.ClientID + "\x00" + s.Name))
+func (s Site) key() string { return s.storeKey(s.ClientID, s.Name) }
+
+func (s Site) storeKey(parts ...string) string {
+	h := sha256.Sum256([]byte(string(s.base()) + "\x00" + strings.Join(parts, "\x00")))
 	return hex.EncodeToString(h[:16])
 }
 

@@ -64,7 +64,7 @@ func (v *vault) loadAlone(ctx context.Context, site Site) (saved, error) {
 
 // goesOnWith makes a new session one of what is stored.
 func (s *Session) goesOnWith(had saved) {
-	s.ends = saved{Issuer: had.Issuer, Token: had.Token, Revoke: had.Revoke, ClientID: had.ClientID}
+	s.ends = had.ends()
 	s.refresh, s.signIn, s.turn, s.stored = NewSecret(had.Refresh), had.SignIn, had.Turn, true
 }
 

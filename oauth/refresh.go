@@ -49,7 +49,7 @@ func (s *Session) fly(ctx context.Context) (begun bool, err error) {
 	return true, nil
 }
 
-// present is the refresh request (RFC 6749, 6; public client).
+// present is the refresh request (RFC 6749, 6).
 func (s *Session) present(ctx context.Context, token string) (*tokenAnswer, error) {
 	s.mu.Lock()
 	over := s.over // signed out, perhaps, while other processes were waited for
@@ -57,10 +57,9 @@ func (s *Session) present(ctx context.Context, token string) (*tokenAnswer, erro
 	if over != nil {
 		return nil, over
 	}
-	return s.web.tokens(ctx, "refresh", s.ends.Token, url.Values{
+	return s.web.tokens(ctx, "refresh", s.ends, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {token},
-		"client_id":     {s.ends.ClientID},
 	})
 }
 

@@ -69,7 +69,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 // ErrUnavailable say that something may still be. What a session of this
 // Launcher holds is not touched.
 func (l *Launcher) Forget(ctx context.Context) error {
-	s := l.session(newWeb(l.Site, l.HTTP), saved{})
+	s := l.session(l.web(), saved{})
 	before := s.vault.owner.Load()
 	if before != nil {
 		if _, over := before.snapshot(); !over {
@@ -99,9 +99,9 @@ func (s *Session) revoke(ctx context.Context, token, hint string) error {
 	if err != nil || s.web.site.usable(u) != nil {
 		return endpointError("revocation_endpoint", "cannot be used")
 	}
-	form := url.Values{"token": {token}, "token_type_hint": {hint}, "client_id": {s.ends.ClientID}}
+	form := url.Values{"token": {token}, "token_type_hint": {hint}}
 	for try := 0; ; try++ {
-		r, err := s.web.send(ctx, "revoke", s.ends.Revoke, form)
+		r, err := s.web.ask(ctx, "revoke", s.ends.Revoke, s.ends, form)
 		if err != nil {
 			return err
 		}

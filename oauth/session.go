@@ -93,7 +93,7 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
-	w := newWeb(l.Site, l.HTTP)
+	w := l.web()
 	s := l.session(w, saved{})
 	before := s.vault.owner.Load()
 	had, err := s.vault.loadAlone(ctx, l.Site)
@@ -151,7 +151,10 @@ func (s *Session) Renews() bool {
 func (s *Session) Warning() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unsaved != nil {
+	switch {
+	case s.over == nil && unproven(s.failed):
+		return Sentence(s.failed)
+	case s.unsaved != nil:
 		return Sentence(s.unsaved)
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"net/url"
@@ -37,6 +38,8 @@ type tokenError struct {
 	code   string // as knownCode says it, or "" when the answer was no OAuth error
 	status int
 	after  time.Duration // Retry-After, 0 = not said
+	auth   string        // how we proved ourselves: Site.Auth
+	clocks time.Duration // how far the server's clock is from ours, 0 = not said
 }
 
 func (e *tokenError) Error() string {
@@ -53,6 +56,14 @@ func (e *tokenError) sentence() string {
 		return "The sign-in took too long or was used twice: try again."
 	case e.code == "" && e.status < 400 || e.status >= 500 || e.status == http.StatusTooManyRequests || e.code == "temporarily_unavailable":
 		return "The sign-in server has a problem: try again in a few minutes."
+	case e.code == "invalid_client" && e.auth == authSecret:
+		return "The sign-in server does not take the secret of this installation (invalid_client): enter it again with `castray config secret`, " +
+			"and have your administrator check client_id if it stays so."
+	case e.code == "invalid_client" && e.auth == authKey && e.clocks > assertionLife:
+		return "The clock of this computer and that of the sign-in server differ by " + e.clocks.Round(time.Minute).String() + ": set the clock."
+	case e.code == "invalid_client" && e.auth == authKey:
+		return "The sign-in server does not know the key of this installation (invalid_client): your administrator has to register " +
+			"what `castray config jwks` prints, and to check client_id."
 	case e.code == "invalid_client" || e.code == "unauthorized_client":
 		return "The sign-in server does not know this installation (" + e.code + "): your administrator has to check client_id."
 	}
@@ -61,13 +72,16 @@ func (e *tokenError) sentence() string {
 }
 
 // tokens sends one form to the token endpoint, once.
-func (w *web) tokens(ctx context.Context, doing, endpoint string, form url.Values) (*tokenAnswer, error) {
-	r, err := w.send(ctx, doing, endpoint, form)
+func (w *web) tokens(ctx context.Context, doing string, to saved, form url.Values) (*tokenAnswer, error) {
+	r, err := w.ask(ctx, doing, to.Token, to, form)
 	if err != nil {
 		return nil, err
 	}
 	a, err := parseTokens(r, w.site.Names2019)
 	if err != nil {
+		if t := (*tokenError)(nil); errors.As(err, &t) {
+			t.auth = w.site.Auth
+		}
 		return nil, err
 	}
 	a.date, _ = http.ParseTime(r.header.Get("Date"))
@@ -86,6 +100,9 @@ func parseTokens(r *reply, names2019 bool) (*tokenAnswer, error) {
 	}
 	if code, ok := m["error"]; ok || r.status != http.StatusOK {
 		e := &tokenError{status: r.status, after: retryAfter(r.header)}
+		if at, err := http.ParseTime(r.header.Get("Date")); err == nil {
+			e.clocks = time.Since(at).Abs()
+		}
 		if ok {
 			e.code = knownCode(text(code))
 		}

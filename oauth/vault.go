@@ -30,6 +30,15 @@ type saved struct {
 	Said     bool     `json:"scope_said,omitempty"`
 	SignIn   string   `json:"sign_in,omitempty"` // a random name of the sign-in in the browser that all this comes from
 	Turn     int      `json:"turn,omitempty"`    // how often its refresh token was replaced
+
+	// SecretInForm: the server takes a secret by client_secret_post only.
+	SecretInForm bool `json:"secret_in_form,omitempty"`
+}
+
+// ends is what of it stays the same as long as the session lives: where it is
+// spoken to, and as what.
+func (s saved) ends() saved {
+	return saved{Issuer: s.Issuer, Token: s.Token, Revoke: s.Revoke, SecretInForm: s.SecretInForm, ClientID: s.ClientID}
 }
 
 const savedVersion = 1

@@ -80,3 +80,29 @@ func TestTimesAreOfTheWallClock(t *testing.T) {
 type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// SM-STORE-10: whatever a site is called and registered as, a sign-in, a secret and a key have names of their own.
+func TestNamesInTheStoreDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, clientID := range []string{"client", authSecret, authKey, "castray"} {
+		for _, name := range []string{"", "client", authSecret, authKey, "castray"} {
+			for _, auth := range []string{"", authSecret, authKey} {
+				s := Site{FHIRURL: "https://ehr.example/fhir", ClientID: clientID, Name: name, Auth: auth}
+				key, what := s.key(), "sign-in "+clientID+" "+name
+				switch auth {
+				case authSecret:
+					key, what = s.credentialKey(), "secret "+clientID
+				case authKey:
+					key, what = s.credentialKey(), "key"
+				}
+				if other, there := seen[key]; there && other != what {
+					t.Errorf("%q and %q have one name", other, what)
+				}
+				seen[key] = what
+			}
+		}
+	}
+	if want := 4*5 + 4 + 1; len(seen) != want {
+		t.Errorf("%d names, want %d", len(seen), want)
+	}
+}

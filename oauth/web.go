@@ -21,9 +21,10 @@ const (
 // web is our side of HTTP for discovery, tokens and keys: bounded in time and
 // size, https only, and its errors are clean.
 type web struct {
-	site Site
-	get  *http.Client // follows up to three redirects
-	post *http.Client // follows none: it carries codes and tokens
+	site   Site
+	client *credential
+	get    *http.Client // follows up to three redirects
+	post   *http.Client // follows none: it carries codes and tokens
 }
 
 func newWeb(site Site, given *http.Client) *web {
@@ -31,7 +32,7 @@ func newWeb(site Site, given *http.Client) *web {
 	if given != nil && given.Transport != nil {
 		base = given.Transport
 	}
-	w := &web{site: site}
+	w := &web{site: site, client: &credential{site: site}}
 	capped := cappedTransport{base}
 	w.get = &http.Client{Transport: capped, Timeout: getTimeout, CheckRedirect: w.checkRedirect}
 	w.post = &http.Client{Transport: capped, CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -81,9 +82,19 @@ func (w *web) fetch(ctx context.Context, doing, address, accept string) (*reply,
 	return do(w.get, doing, req)
 }
 
+// ask sends a form once, as the client that to names, to its token endpoint or to
+// another one of the same server where the client proves itself in the same way.
+func (w *web) ask(ctx context.Context, doing, address string, to saved, form url.Values) (*reply, error) {
+	form, authorization, err := w.client.prove(ctx, to, form)
+	if err != nil {
+		return nil, err
+	}
+	return w.send(ctx, doing, address, authorization, form)
+}
+
 // send POSTs a form once. net/http repeats a POST only when no byte of it was
 // written, so a code is never sent twice.
-func (w *web) send(ctx context.Context, doing, address string, form url.Values) (*reply, error) {
+func (w *web) send(ctx context.Context, doing, address, authorization string, form url.Values) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
@@ -92,6 +103,9 @@ func (w *web) send(ctx context.Context, doing, address string, form url.Values) 
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	return do(w.post, doing, req)
 }
 
