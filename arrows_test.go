@@ -36,7 +36,7 @@ var arrows = map[string]row{
 		tests: []string{"agent/sandbox", "bridge/hub/hubtest", "ipc/client", "oauth/oauthtest"},
 		why:   "puts the parts together; bridge/hub only for the local FHIRcast endpoint; never a view"},
 
-	"agent/config": {floor: 4, imports: []string{"bridge/fhircast", "oauth"}, why: "event names are checked where they are read; a [[site]] is an oauth.Site"},
+	"agent/config": {floor: 4, imports: []string{"bridge/fhircast", "oauth", "oauth/scope"}, why: "event names and scopes are checked where they are read; a [[site]] is an oauth.Site"},
 
 	"bridge":            {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, tests: []string{"bridge/hub", "bridge/hub/hubtest"}, why: "sees apps and hub through interfaces of its own"},
 	"bridge/adapter":    {floor: 3, imports: []string{"bridge/fhircast", "ipc/protocol"}, why: "becomes a bridge.Sink without having heard of it"},
@@ -48,11 +48,12 @@ var arrows = map[string]row{
 	"ipc/client":         {floor: 3, imports: []string{"ipc", "ipc/protocol"}},
 
 	"bridge/hub":    {floor: 2, imports: []string{"bridge/fhircast"}, why: "a fake to the subscriber, so it may not know it"},
-	"oauth":         {floor: 2, tests: []string{"oauth/oauthtest"}, why: "knows neither bridge nor ipc; FHIRcast scopes are strings to it"},
+	"oauth":         {floor: 2, imports: []string{"oauth/scope"}, tests: []string{"oauth/oauthtest"}, why: "knows neither bridge nor ipc; FHIRcast scopes are strings to it"},
 	"ipc":           {floor: 2, imports: []string{"ipc/protocol"}, why: "never learns FHIRcast"},
 	"agent/desktop": {floor: 2},
 
 	"bridge/fhircast": {floor: 1, pure: true, why: "the vocabulary: no I/O"},
+	"oauth/scope":     {floor: 1, pure: true, why: "the grammar of SMART's scopes, which configuration and sign-in both read: no I/O"},
 	"ipc/protocol":    {floor: 1, pure: true, why: "the messages: no I/O"},
 
 	"assets": {floor: 0, pure: true},

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/castray/castray/oauth/scope"
 )
 
 // firstSave is how long the keychain has after a sign-in: the user may be
@@ -40,6 +42,7 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, &failure{doing: "exchange the code: nothing was granted",
 			sentence: "The sign-in worked, but nothing was granted: your administrator has to check the scopes of this site."}
 	}
+	l.compare(s.grant)
 	if s.grant.HubURL == "" && ans.hubURL != "" {
 		l.log().Warn("hub.url of the sign-in is not https; it is not used")
 	}
@@ -67,6 +70,22 @@ func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// compare tells an administrator what was asked for and is not granted. Nothing
+// here depends on it: what a missing right to events means, its reader says.
+func (l *Launcher) compare(g Grant) {
+	missing := scope.Missing(g.Requested, g.Scopes)
+	switch {
+	case len(missing) == 0:
+	case scope.Clinical(g.Requested) && !scope.Clinical(g.Scopes):
+		// Some servers drop the style that a client is not registered for, and
+		// say nothing.
+		l.log().Warn("server granted no clinical scope; if it knows them in the other style, set scope_style of the site to v1 or v2",
+			"missing", strings.Join(missing, " "))
+	default:
+		l.log().Warn("server granted less than was asked for", "missing", strings.Join(missing, " "))
+	}
 }
 
 // user is whom the id_token names. Without one sign-in goes on, with a wrong

@@ -132,6 +132,24 @@ func TestGrantedIsNotRequested(t *testing.T) {
 	}
 }
 
+func TestWhatIsMissingIsLogged(t *testing.T) {
+	// SM-TOK-08, SM-SCOPE-03, SM-SCOPE-05
+	for _, c := range []struct{ granted, want, never string }{
+		{"fhirUser user/*.read openid", "", "granted"}, // another order, another style, no refresh scope
+		{"openid fhirUser user/Patient.rs", `less than was asked for" missing=user/Group.rs`, "scope_style"},
+		{"openid fhirUser launch online_access", `scope_style of the site to v1 or v2" missing="user/Patient.rs user/Group.rs"`, "less than"},
+		{"user/*.rs", `less than was asked for" missing="openid fhirUser"`, "scope_style"},
+	} {
+		w := newWorld(t)
+		w.l.Site.Scopes = []string{"openid", "fhirUser", "offline_access", "user/Patient.rs", "user/Group.rs", "fhircast/Patient-open.read"}
+		w.as.Misbehave(oauthtest.Faults{Body: map[string]any{"scope": c.granted}})
+		w.signIn(t)
+		if log := w.logs.String(); !strings.Contains(log, c.want) || strings.Contains(log, c.never) {
+			t.Errorf("%s: %s", c.granted, log)
+		}
+	}
+}
+
 func TestHubMembers(t *testing.T) {
 	// SM-FC-02, SM-FC-04, FC-DISC-06
 	for _, c := range []struct {
