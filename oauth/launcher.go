@@ -5,16 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
 
-const (
-	defaultWait = 5 * time.Minute
-	urlLimit    = 8000 // bytes of an authorize URL that browsers and servers take
-)
+const defaultWait = 5 * time.Minute
 
 // Launcher is the sign-in of one Site. Set its fields before first use, do not
 // copy it afterwards; its methods may be called from several goroutines.
@@ -50,8 +45,9 @@ type Launcher struct {
 
 // Attempt is one sign-in that waits for the browser. End it with Wait or Close.
 type Attempt struct {
-	// URL is the page to open. It holds no secret, but whoever opens it and
-	// signs in signs this installation in. Never log it: it names the state.
+	// URL is the page to open: the server's, or one of ours that leads there. It
+	// holds no secret, but whoever opens it and signs in signs this installation
+	// in. Never log it: it names the state.
 	URL string
 	// Until is when Wait gives up.
 	Until time.Time
@@ -63,6 +59,7 @@ type Attempt struct {
 	nonce      string // "" without openid
 	verifier   Secret
 	anew       bool        // whoever signs in has to be asked who that is
+	post       *postPage   // nil = the URL is the request; guarded by rc.mu
 	answer     chan answer // room for the one answer
 	ending     *ending
 	superseded chan struct{}
@@ -207,38 +204,6 @@ func (l *Launcher) receive(ctx context.Context, a *Attempt) error {
 		a.rc.hold(a)
 	}
 	l.pending = a
-	return nil
-}
-
-// build makes the URL (SMART 2.2 app-launch, 2.0.6; RFC 6749, 4.1.1). A
-// standalone launch has no launch parameter.
-func (a *Attempt) build() error {
-	site := a.launcher.Site
-	u, err := url.Parse(a.meta.authorize)
-	if err != nil {
-		return endpointError("authorization_endpoint", "is not a URL")
-	}
-	q := u.Query()
-	q.Set("response_type", "code")
-	q.Set("client_id", site.ClientID)
-	q.Set("redirect_uri", a.rc.uri)
-	q.Set("scope", strings.Join(site.Scopes, " "))
-	q.Set("aud", site.FHIRURL)
-	q.Set("state", a.state)
-	q.Set("code_challenge", challenge(a.verifier.Reveal()))
-	q.Set("code_challenge_method", "S256")
-	if a.nonce != "" {
-		q.Set("nonce", a.nonce)
-	}
-	if a.anew {
-		q.Set("prompt", "login")
-	}
-	u.RawQuery = q.Encode()
-	a.URL = u.String()
-	if len(a.URL) > urlLimit {
-		return &failure{doing: "authorize: the address is over 8000 bytes",
-			sentence: "This site asks for so many scopes that browsers refuse the address: your administrator has to list fewer events."}
-	}
 	return nil
 }
 

@@ -43,6 +43,9 @@ type Site struct {
 	// sent by HTTP Basic, for servers that do not know it.
 	PlainBasic bool
 	Scopes     []string // complete: nothing is added
+	// Authorize is added to the authorization request: "prompt=consent". See
+	// CheckParameter.
+	Authorize []string
 	// Redirect is "loopback" (or empty) for any free port of 127.0.0.1, or
 	// "loopback:17321,17322" for the first free one of a list, where the server
 	// insists on registered ports.
@@ -109,6 +112,11 @@ func (s Site) Check() error {
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
 		return settingError("fhir_url", "has a query or a fragment")
+	}
+	for _, p := range s.Authorize {
+		if err := CheckParameter(p); err != nil {
+			return settingError("authorize", "has an entry that "+err.Error())
+		}
 	}
 	switch s.Auth {
 	case "", authPublic, authSecret, authKey:

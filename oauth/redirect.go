@@ -142,6 +142,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Host != rc.host:
 		page(w, r, http.StatusForbidden, noticeNeutral, facts{})
+	case rc.posts(w, r):
 	case r.URL.Path != redirectPath && ending == nil:
 		page(w, r, http.StatusNotFound, noticeNeutral, facts{}) // /favicon.ico
 	case r.Method != http.MethodGet:

@@ -370,14 +370,3 @@ func TestBrowserOpener(t *testing.T) {
 		t.Error("the log names the state")
 	}
 }
-
-func TestAddressTooLong(t *testing.T) {
-	// SM-AUTH-07
-	w := newWorld(t)
-	for range 300 {
-		w.l.Site.Scopes = append(w.l.Site.Scopes, "fhircast/ImagingStudy-open.read")
-	}
-	if _, err := w.l.Start(t.Context()); err == nil || !strings.Contains(oauth.Sentence(err), "so many scopes") {
-		t.Errorf("%v", err)
-	}
-}

@@ -17,7 +17,7 @@ func (s *Server) configuration(w http.ResponseWriter, r *http.Request, f Faults)
 		"code_challenge_methods_supported": []string{"S256"},
 		"scopes_supported": []string{"openid", "fhirUser", "offline_access", "online_access",
 			"fhircast/*.read", "fhircast/*.write"},
-		"capabilities": []string{"launch-standalone", "sso-openid-connect", "permission-offline",
+		"capabilities": []string{"launch-standalone", "authorize-post", "sso-openid-connect", "permission-offline",
 			"permission-user", "permission-v2"},
 		"authorization_response_iss_parameter_supported": true,
 	}

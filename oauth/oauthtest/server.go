@@ -138,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		doc := map[string]any{"issuer": s.issuer(r), "jwks_uri": origin(r) + "/auth/jwks"}
 		change(doc, f.OpenID)
 		reply(w, http.StatusOK, doc)
-	case "GET /auth/authorize":
+	case "GET /auth/authorize", "POST /auth/authorize":
 		s.authorize(w, r, f)
 	case "POST /auth/login":
 		s.login(w, r)
