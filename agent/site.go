@@ -104,10 +104,11 @@ func (a *Agent) launcherFor(s *config.Site, store oauth.Store) (*oauth.Launcher,
 		return nil, err
 	}
 	return &oauth.Launcher{
-		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Scopes: config.Scopes(*s), Redirect: s.Redirect,
+		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Auth: s.Auth, PlainBasic: s.PlainBasic,
+			Scopes: config.Scopes(*s), Authorize: s.Authorize, Redirect: s.Redirect,
 			IDTokenAlgs: s.IDTokenAlgs, HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test, Shared: a.shared()},
-		HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, RefuseMemoryOnly: a.cfg.Settings.Session.RefuseMemoryOnly,
-		OpenURL: a.browse, Log: a.cfg.Log,
+		HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, Credentials: a.cfg.Store,
+		RefuseMemoryOnly: a.cfg.Settings.Session.RefuseMemoryOnly, OpenURL: a.browse, Log: a.cfg.Log,
 	}, nil
 }
 

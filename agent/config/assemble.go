@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
+	smart "github.com/castray/castray/oauth/scope"
 )
 
 // A builder makes one Config of what all sources said. It does no I/O.
@@ -281,12 +282,15 @@ func (b *builder) site(s scope) Site {
 		Name:     s.text("site.name"),
 		FHIRURL:  s.text("site.fhir_url"),
 		ClientID: s.text("site.client_id"),
-		Scopes:   s.texts("site.scopes"),
+		Auth:     s.text("site.auth"),
+		Scopes:   smart.Restyle(s.texts("site.scopes"), s.text("site.scope_style")),
 		Redirect: s.text("site.redirect"),
 		CAFile:   s.file("site.ca_file"),
 		Hub:      b.hub(s, subHub+"."),
 
 		IDTokenAlgs: append([]string(nil), s.texts("site.id_token_algs")...),
+		PlainBasic:  s.text("site.secret_encoding") == "plain",
+		Authorize:   append([]string(nil), s.texts("site.authorize")...),
 	}
 	if site.FHIRURL == "" {
 		b.problem(s.where("site.fhir_url"), "site.fhir_url", "is needed")

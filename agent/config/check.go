@@ -13,6 +13,7 @@ import (
 
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/oauth"
+	smart "github.com/castray/castray/oauth/scope"
 )
 
 // The checks of the key table. Their errors finish the sentence "FILE:LINE:COLUMN: KEY: ..." and never repeat the value.
@@ -87,6 +88,18 @@ func checkScopes(v any) error {
 	for i, entry := range v.([]string) {
 		if entry == "" || strings.ContainsFunc(entry, outsideScope) {
 			return fmt.Errorf("entry %d is no scope; want one word for each entry", i+1)
+		}
+		if err := smart.Check(entry); err != nil {
+			return fmt.Errorf("entry %d %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func checkAuthorize(v any) error {
+	for i, entry := range v.([]string) {
+		if err := oauth.CheckParameter(entry); err != nil {
+			return fmt.Errorf("entry %d %w", i+1, err)
 		}
 	}
 	return nil

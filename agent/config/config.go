@@ -41,9 +41,13 @@ type Site struct {
 	Name     string // never empty
 	FHIRURL  string // as written, since servers compare it byte for byte
 	ClientID string
-	Scopes   []string // as configured; see Scopes for what to ask for
-	Redirect string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"
-	CAFile   string   // "" is the system's authorities alone
+	// Auth is "public", "secret" or "private_key_jwt". PlainBasic: a secret goes out as it is.
+	Auth       string
+	PlainBasic bool
+	Scopes     []string // as configured, but for the style; see Scopes for what to ask for
+	Authorize  []string // "name=value" to add to the authorization request
+	Redirect   string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"
+	CAFile     string   // "" is the system's authorities alone
 	// IDTokenAlgs are what an id_token may be signed with besides RS256.
 	IDTokenAlgs []string
 	// Hub is what [site.hub] and [hub] say. URL and Topic serve where the sign-in gives none; there is never a TokenFile.

@@ -208,10 +208,10 @@ func TestSampleLoads(t *testing.T) {
 	send := []fhircast.Name{"Patient-open", "Patient-close", "ImagingStudy-open", "ImagingStudy-close"}
 	scopes := []string{"openid", "fhirUser", "offline_access"}
 	want := []Site{
-		{Name: "General Hospital", FHIRURL: "https://ehr.example.org/fhir", ClientID: "castray", Scopes: scopes, Redirect: "loopback:17321,17322",
+		{Name: "General Hospital", FHIRURL: "https://ehr.example.org/fhir", ClientID: "castray", Auth: "public", Scopes: scopes, Redirect: "loopback:17321,17322",
 			IDTokenAlgs: []string{"ES384"},
 			Hub:         Hub{Channel: "websocket", Name: "Castray on {host}", Events: []fhircast.Name{"Patient-open", "Patient-close", "org.example.viewer"}, Send: send}},
-		{Name: "other.example.org", FHIRURL: "https://other.example.org", ClientID: "castray-2", Scopes: scopes, Redirect: "loopback",
+		{Name: "other.example.org", FHIRURL: "https://other.example.org", ClientID: "castray-2", Auth: "public", Scopes: scopes, Redirect: "loopback",
 			Hub: Hub{Channel: "websocket", Name: "Castray on {host}", Send: send, Events: []fhircast.Name{
 				"Patient-open", "Patient-close", "Encounter-open", "Encounter-close", "ImagingStudy-open", "ImagingStudy-close",
 				"DiagnosticReport-open", "DiagnosticReport-close", "Home-open", "UserLogout", "UserHibernate"}}},

@@ -117,12 +117,20 @@ var refusals = []struct {
 		"FILE:6:1: hub.quirks: entry 3 names a second version; a hub has one"},
 	{"no name where one is needed", oneSite + "[hub]\npreset = \"ihe-ira\"\nname = \"\"\n",
 		"FILE:7:1: site.hub.name: preset \"ihe-ira\" needs a name that is not empty (RAD-146)"},
-	{"not built: confidential clients", oneSite + "auth = \"secret\"\n",
-		"FILE:5:1: site.auth: anything but \"public\" is not in this version; take it out, so that nobody relies on it"},
+	{"a kind of client that there is not", oneSite + "auth = \"basic\"\n", "FILE:5:1: site.auth: want \"public\", \"secret\" or \"private_key_jwt\""},
+	{"a secret in the file", oneSite + "client_secret = \"canary\"\n", "FILE:5:1: site.client_secret: unknown key"},
+	{"rights out of order", oneSite + "scopes = [\"openid\", \"patient/Patient.dus\"]\n",
+		"FILE:5:1: site.scopes: entry 2 ends in rights that there are not; want some of the letters c r u d s in this order, or read, write or *"},
+	{"a launch context with a capital", oneSite + "scopes = [\"launch/Patient\"]\n",
+		"FILE:5:1: site.scopes: entry 1 names no launch context; want the type in small letters, such as launch/patient, with at most one ?role="},
+	{"a style that there is not", oneSite + "scope_style = \"v3\"\n", "FILE:5:1: site.scope_style: want \"\", \"v1\" or \"v2\""},
+	{"a parameter without a value", oneSite + "authorize = [\"prompt=consent\", \"login_hint\"]\n", "FILE:5:1: site.authorize: entry 2 is no name=value"},
+	{"a parameter of ours", oneSite + "authorize = [\"state=canary\"]\n", "FILE:5:1: site.authorize: entry 1 sets what Castray sets itself"},
 	{"not built: redirect to a scheme", oneSite + "redirect = \"io.github.castray://callback\"\n",
 		"FILE:5:1: site.redirect: a redirect to a scheme of our own is not in this version; use \"loopback\""},
 }
 
+// SM-AUTH-09, SM-SCOPE-01, SM-SCOPE-04: what a site may not add to a sign-in, and scopes that no server knows, are refused at load.
 // FC-EVT-09, FC-EVT-10: events with an asterisk, of nobody's domain, and with a dash in a domain are among what is refused.
 func TestRefusals(t *testing.T) {
 	for _, test := range refusals {

@@ -21,11 +21,21 @@ var tables = []table{
 				help: "Base address of the FHIR server. Needed."},
 			{name: "client_id", kind: text, sources: filesOrPolicy, check: checkLabel,
 				help: "The name under which Castray is registered there. Needed."},
-			{name: "auth", kind: text, def: "public", words: []string{"public", "secret", "private_key_jwt"}, sources: filesOrPolicy, state: refused,
-				help: "How Castray proves itself to the token endpoint."},
+			{name: "auth", kind: text, def: "public", words: []string{"public", "secret", "private_key_jwt"}, sources: filesOrPolicy,
+				help: "How Castray proves itself to the token endpoint: not at all, with a secret that `castray config secret` takes, or with a key whose " +
+					"public half `castray config jwks` prints. Secret and key lie in the keychain, never in a file."},
+			{name: "secret_encoding", kind: text, def: "form", words: []string{"form", "plain"}, sources: filesOrPolicy,
+				help: "How a secret with characters other than letters, digits and `-_.~` is written in the HTTP Basic header: `form` as RFC 6749 wants it, " +
+					"`plain` as it is, for servers that do not undo the encoding."},
 			{name: "scopes", kind: list, def: "openid,fhirUser,offline_access", sources: filesOrPolicy, check: checkScopes,
 				help: "Asked for at sign-in. Added to these: `fhircast/<event>.read` for each of `hub.events`, `fhircast/SyncError.*`, " +
 					"`fhircast/<event>.write` for each of `hub.send`, and `launch` when an EHR launches us."},
+			{name: "scope_style", kind: text, words: []string{"", "v1", "v2"}, sources: filesOrPolicy,
+				help: "How clinical scopes are spelt: `v1` as `user/Patient.read`, `v2` as `user/Patient.rs`, empty as they stand in `scopes`. " +
+					"For a server that drops the style that Castray is not registered for."},
+			{name: "authorize", kind: list, sources: filesOrPolicy, check: checkAuthorize,
+				help: "Parameters to add to the sign-in page's address, such as `prompt=consent`, without which some servers give no refresh token. " +
+					"Those that make the sign-in safe cannot be set."},
 			{name: "redirect", kind: text, def: "loopback", sources: filesOrPolicy, check: checkRedirect,
 				help: "Where the browser comes back to: `loopback` (`http://127.0.0.1:PORT/callback`, any port), `loopback:17321,17322` (the first of these ports " +
 					"that is free), or `io.github.castray://callback` (not on macOS; not in this version)."},
