@@ -1,6 +1,10 @@
 package sandbox
 
 import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/castray/castray/agent/config"
@@ -35,5 +39,23 @@ func TestAnAgentUnderstandsTheConfigurations(t *testing.T) {
 	}
 	if c.Hub.URL != info.HubURL || c.Hub.Topic != s.Topic("") || c.Hub.CAFile != info.CAFile || !c.Hub.Test || token.Reveal() != info.AdminToken {
 		t.Error("the hub of the configuration without sign-in is another")
+	}
+}
+
+func TestASandboxThatWantsASecretSaysSo(t *testing.T) {
+	s := start(t, Config{Dir: t.TempDir(), Secret: true})
+	c, err := config.Load(config.Sources{File: s.Info().ConfigFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Info().ClientSecret) < 26 || c.Sites[0].Auth != "secret" {
+		t.Errorf("%+v", c.Sites)
+	}
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"none"}}
+	for secret, status := range map[string]int{s.Info().ClientSecret: http.StatusBadRequest, "another": http.StatusUnauthorized} {
+		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("castray:"+secret))
+		if w, body := fetch(t, browser(t, s), "POST", strings.TrimSuffix(s.Info().FHIRURL, "/fhir")+"/auth/token", form, "Authorization", basic); w.StatusCode != status {
+			t.Errorf("%s, want %d: %s", w.Status, status, body)
+		}
 	}
 }

@@ -8,17 +8,19 @@ import (
 	"strings"
 )
 
-// Info is what a sandbox tells whoever started it, as JSON in one line. Topic and AdminToken open its doors, and there
+// Info is what a sandbox tells whoever started it, as JSON in one line. Topic, AdminToken and ClientSecret open its doors, and there
 // is nothing behind them but test data.
 type Info struct {
-	FHIRURL    string `json:"fhir_url"`
-	EHRURL     string `json:"ehr_url"`
-	HubURL     string `json:"hub_url"`
-	CAFile     string `json:"ca_file"` // "" without Config.Dir
-	ClientID   string `json:"client_id"`
-	Topic      string `json:"topic"`       // of the first user
-	AdminToken string `json:"admin_token"` // a bearer for all topics and resources, with all scopes
-	ConfigFile string `json:"config_file"` // "" without Config.Dir
+	FHIRURL  string `json:"fhir_url"`
+	EHRURL   string `json:"ehr_url"`
+	HubURL   string `json:"hub_url"`
+	CAFile   string `json:"ca_file"` // "" without Config.Dir
+	ClientID string `json:"client_id"`
+	// ClientSecret is "" without Config.Secret.
+	ClientSecret string `json:"client_secret,omitempty"`
+	Topic        string `json:"topic"`       // of the first user
+	AdminToken   string `json:"admin_token"` // a bearer for all topics and resources, with all scopes
+	ConfigFile   string `json:"config_file"` // "" without Config.Dir
 }
 
 const (
@@ -48,12 +50,17 @@ func (s *Sandbox) writeFiles(dir string) error {
 
 // signInConfig is the configuration of an agent that signs in here.
 func (s *Sandbox) signInConfig() string {
+	auth := "public"
+	if s.info.ClientSecret != "" {
+		auth = "secret"
+	}
 	return lines(
 		"# An agent for this sandbox: castray --config FILE run. Each sandbox writes its own.",
 		"[[site]]",
 		"name = "+quote("Sandbox"),
 		"fhir_url = "+quote(s.info.FHIRURL),
 		"client_id = "+quote(s.info.ClientID),
+		"auth = "+quote(auth),
 		"ca_file = "+quote(s.info.CAFile),
 		"[site.hub]",
 		"ca_file = "+quote(s.info.CAFile),

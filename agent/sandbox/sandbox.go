@@ -27,6 +27,7 @@ type Config struct {
 	AutoApprove bool      // sign in at once as the first user, without pages
 	Users       int       // how many people can sign in, each with a session; 0 is one, at most 100
 	Dir         string    // where the certificate authority and a configuration are written, made if need be; "" writes nothing
+	Secret      bool      // the client proves itself by a secret, which Info tells
 	Misbehave   Faults    // what hub and sign-in do wrong; the zero value is nothing
 	Replay      Recording // what happens in the first user's session once somebody has subscribed to it; nil is nothing
 	// Launch is what a sign-in brings besides the hub, such as the patient at that time; nil is nothing.
@@ -125,6 +126,10 @@ func (s *Sandbox) assemble(ctx context.Context, c Config, names []humanName) (er
 	origin := "https://" + s.listener.Addr().String()
 	s.info = Info{FHIRURL: origin + "/fhir", EHRURL: origin + "/ehr/", HubURL: origin + "/hub", ClientID: clientID, AdminToken: rand.Text()}
 	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched, Extra: c.Launch}
+	if c.Secret {
+		s.info.ClientSecret = rand.Text()
+		s.auth.Client = oauthtest.Client{Secret: s.info.ClientSecret}
+	}
 	s.auth.Misbehave(c.Misbehave.signIn)
 	if err = s.openHub(hub.Config{BaseURL: s.info.HubURL, Authorize: s.authorize, Store: s.sessions, Log: s.log}, c.Misbehave.hub); err != nil {
 		return err
