@@ -85,7 +85,7 @@ func (s Site) PublicKeys(ctx context.Context, store Store, alg string, replace b
 	}
 	if alg != "" && jwk.Algorithm != alg {
 		return nil, false, &failure{doing: "client key: another algorithm",
-			sentence: "There is a key already, for " + jwk.Algorithm + ": `castray config jwks --replace` makes another, and ends the registration of this one."}
+			sentence: "There is a key already, for " + jwk.Algorithm + ". To make another, which ends the registration of this one: castray config jwks --replace"}
 	}
 	set, err = json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{jwk.Public()}})
 	if err != nil {
@@ -150,5 +150,5 @@ func parseKey(value []byte) (jose.JSONWebKey, error) {
 // badKey takes no error: those of the libraries may hold parts of the key.
 func badKey() error {
 	return &failure{doing: "client key: it cannot be used", err: errNoCredential,
-		sentence: "The key of this installation cannot be used: make another with `castray config jwks --replace`, and register what that prints."}
+		sentence: "The key of this installation cannot be used: your administrator has to make and register another, with: castray config jwks --replace"}
 }

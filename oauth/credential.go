@@ -144,8 +144,9 @@ func (s Site) credentialKey() string {
 // every error. A Launcher uses it from its next request on.
 func (s Site) KeepSecret(ctx context.Context, store Store, secret Secret) error {
 	text := secret.Reveal()
-	if text == "" || len(text) > maxSecret || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		return &failure{doing: "client secret: not one line of text",
+	if text == "" || len(text) > maxSecret || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) ||
+		strings.TrimSpace(text) != text {
+		return &failure{doing: "client secret: not one line of text, or with blanks around it",
 			sentence: "A client secret is one line of at most 1000 bytes: copy it once more, without what stands around it."}
 	}
 	s.Auth = authSecret
@@ -169,10 +170,10 @@ func unproven(err error) bool {
 func (c *credential) missing() error {
 	if c.site.Auth == authKey {
 		return &failure{doing: "client key: none is kept", err: errNoCredential,
-			sentence: "This site signs in with a key of this installation, and there is none: make it with `castray config jwks`, and register what that prints."}
+			sentence: "The key of this installation is missing: your administrator has to make it, and register what is printed, with: castray config jwks"}
 	}
 	return &failure{doing: "client secret: none is kept", err: errNoCredential,
-		sentence: "This site signs in with a secret of this installation, and none is kept: enter it with `castray config secret`."}
+		sentence: "The secret of this installation is missing: your administrator has to enter it with: castray config secret"}
 }
 
 // notReadable cleans what a store says: its error is no part of the text.

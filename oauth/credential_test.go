@@ -365,7 +365,7 @@ func (w *world) itemOf(text string) string {
 func TestKeepSecret(t *testing.T) {
 	// SM-CLI-02, SM-STORE-01
 	w := newWorld(t)
-	for _, bad := range []string{"", "two\nlines", "bell\a", "\xff", strings.Repeat("x", 1001)} {
+	for _, bad := range []string{"", "two\nlines", "bell\a", "\xff", "copied ", "\u00a0copied", strings.Repeat("x", 1001)} {
 		if err := w.l.Site.KeepSecret(t.Context(), w.store, oauth.NewSecret(bad)); err == nil || !strings.Contains(oauth.Sentence(err), "one line") {
 			t.Errorf("%.10q: %v", bad, err)
 		}

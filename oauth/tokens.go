@@ -57,13 +57,13 @@ func (e *tokenError) sentence() string {
 	case e.code == "" && e.status < 400 || e.status >= 500 || e.status == http.StatusTooManyRequests || e.code == "temporarily_unavailable":
 		return "The sign-in server has a problem: try again in a few minutes."
 	case e.code == "invalid_client" && e.auth == authSecret:
-		return "The sign-in server does not take the secret of this installation (invalid_client): enter it again with `castray config secret`, " +
-			"and have your administrator check client_id if it stays so."
+		return "The sign-in server does not take the secret of this installation (invalid_client): " +
+			"your administrator has to check client_id, or to enter the secret again with: castray config secret"
 	case e.code == "invalid_client" && e.auth == authKey && e.clocks > assertionLife:
 		return "The clock of this computer and that of the sign-in server differ by " + e.clocks.Round(time.Minute).String() + ": set the clock."
 	case e.code == "invalid_client" && e.auth == authKey:
-		return "The sign-in server does not know the key of this installation (invalid_client): your administrator has to register " +
-			"what `castray config jwks` prints, and to check client_id."
+		return "The sign-in server does not know the key of this installation (invalid_client): " +
+			"your administrator has to check client_id, or to register what this prints: castray config jwks"
 	case e.code == "invalid_client" || e.code == "unauthorized_client":
 		return "The sign-in server does not know this installation (" + e.code + "): your administrator has to check client_id."
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -46,6 +47,7 @@ type aviary struct {
 	*testing.T
 	dir     string
 	box     *sandbox.Sandbox
+	store   *glass
 	environ []string
 	address string
 
@@ -55,15 +57,17 @@ type aviary struct {
 	said    *output      // the log of the agent and the sandbox
 }
 
-func newAviary(t *testing.T) *aviary {
+// newAviary has a hospital whose sign-in server wants, if so, a secret of its client.
+func newAviary(t *testing.T, secret bool) *aviary {
 	dir := tempFolder(t)
 	v := &aviary{T: t, dir: dir, address: demoAddress(runtime.GOOS, dir), said: newOutput(), environ: []string{"CASTRAY_LOG_LEVEL=debug"}}
 	v.environ = append(v.environ, "CASTRAY_SOCKET="+v.address)
 	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "APPDATA", "LOCALAPPDATA", "ProgramData", "HOME"} {
 		v.environ = append(v.environ, name+"="+filepath.Join(dir, "home"))
 	}
+	v.store = &glass{aviary: v}
 	var err error
-	v.box, err = sandbox.New(t.Context(), sandbox.Config{AutoApprove: true, Dir: filepath.Join(dir, "sb"), Launch: canaryLaunch})
+	v.box, err = sandbox.New(t.Context(), sandbox.Config{AutoApprove: true, Secret: secret, Dir: filepath.Join(dir, "sb"), Launch: canaryLaunch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +78,8 @@ func newAviary(t *testing.T) *aviary {
 			t.Error(err)
 		}
 	})
-	v.hide(v.box.Info().Topic, v.box.Info().AdminToken)
+	v.hide(v.box.Info().Topic, v.box.Info().AdminToken, v.box.Info().ClientSecret,
+		base64.StdEncoding.EncodeToString([]byte("castray:"+v.box.Info().ClientSecret)))
 	return v
 }
 
@@ -88,7 +93,7 @@ func (v *aviary) hide(secrets ...string) {
 func (v *aviary) tool(stdin string) (t *tool, out *output) {
 	out = newOutput()
 	return &tool{stdin: strings.NewReader(stdin), stdout: out, stderr: out, environ: v.environ, machine: func(c *agent.Config) {
-		c.Store = &glass{aviary: v}
+		c.Store = v.store
 		c.OpenURL = func(ctx context.Context, page string) error {
 			v.hidePage(page)
 			last, err := browseTo(ctx, v.box.Info().CAFile, page)
@@ -141,6 +146,19 @@ func (v *aviary) search(where, text string) {
 	}
 }
 
+// publicKeys has a key made, whose public half is a random word as secrets are.
+func (v *aviary) publicKeys(config string) {
+	v.Helper()
+	tool, out := v.tool("")
+	if code := tool.run(v.Context(), []string{"--config", config, "config", "jwks", "--json"}); code != exitDone {
+		v.Fatalf("config jwks ended with %d: %s", code, out)
+	}
+	v.search("config jwks", regexp.MustCompile(`"(kid|x|y)":"[\w-]*"`).ReplaceAllString(out.String(), ""))
+	if !strings.Contains(out.String(), `"kty":"EC"`) {
+		v.Errorf("no key: %s", out)
+	}
+}
+
 // searchFolder searches every file that Castray has written; the sandbox's own, and the keys in castray.json, are meant
 // to be there.
 func (v *aviary) searchFolder() {
@@ -182,7 +200,7 @@ func (g *glass) Save(_ context.Context, key string, value []byte) error {
 	g.values[key] = bytes.Clone(value)
 	var saved map[string]any
 	if json.Unmarshal(value, &saved) == nil {
-		for _, name := range []string{"refresh_token", "hub.topic"} {
+		for _, name := range []string{"refresh_token", "hub.topic", "d"} { // of a sign-in, and the private half of a key
 			word, _ := saved[name].(string)
 			g.aviary.hide(word)
 		}
@@ -230,7 +248,7 @@ func (v *aviary) rude(event func(id json.RawMessage) string) {
 
 // FC-SEC-05: what passes through is a patient, and nothing that is kept, shown or said has a trace of one.
 func TestS11_CanaryIsInNoOutput(t *testing.T) {
-	v := newAviary(t)
+	v := newAviary(t, true)
 	tool, _ := v.tool("")
 	tool.stdout, tool.stderr = v.said, v.said
 	var running life
@@ -246,6 +264,17 @@ func TestS11_CanaryIsInNoOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.hide(keys.Key, keys.AppKey)
+
+	// A secret that is missing, wrong, and right; and a key, of which only what a server may know comes out.
+	config := v.box.Info().ConfigFile
+	v.hide("canary-wrong-secret")
+	v.run("", exitFailed, "login")
+	v.run("canary-wrong-secret\n", exitDone, "--config", config, "config", "secret", "--stdin")
+	v.run("", exitFailed, "login")
+	v.run(v.box.Info().ClientSecret+"\n", exitDone, "--config", config, "config", "secret", "--stdin")
+	v.run("", exitDone, "--config", config, "config", "show", "--origin")
+	v.run("", exitDone, "--config", config, "config", "validate")
+	v.publicKeys(config)
 
 	// Sign-in, delivery and an app that refuses with the patient's name as the reason.
 	v.run("", exitDone, "login")
@@ -314,14 +343,15 @@ func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	if !strings.Contains(v.said.String(), "launch context has members that cannot be used") || !strings.Contains(v.said.String(), "You are signed in") {
 		t.Error("the sign-in left no words")
 	}
-	if !strings.Contains(v.said.String(), "level=DEBUG") && !strings.Contains(v.said.String(), "level=INFO") || !strings.Contains(v.tray.String(), "viewer") {
+	if !strings.Contains(v.said.String(), "level=DEBUG") && !strings.Contains(v.said.String(), "level=INFO") || !strings.Contains(v.tray.String(), "viewer") ||
+		!strings.Contains(v.tray.String(), "secret of this installation is missing") || !strings.Contains(v.tray.String(), "does not take the secret") {
 		t.Error("nothing was searched")
 	}
 }
 
 // An agent that is killed in the middle has no time to hide anything.
 func TestS11_CanaryIsNotLeftBehindByAKilledAgent(t *testing.T) {
-	v := newAviary(t)
+	v := newAviary(t, false)
 	file, err := v.box.WriteStaticConfig()
 	if err != nil {
 		t.Fatal(err)

@@ -33,10 +33,10 @@ func (t *tool) configCommand() *cobra.Command {
 		Short: "Show or check the configuration",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("config needs one of: show, validate, schema")
+			return usagef("config needs one of: show, validate, schema, secret, jwks")
 		},
 	}
-	group.AddCommand(t.configShowCommand(), t.configValidateCommand(), &cobra.Command{
+	group.AddCommand(t.configShowCommand(), t.configValidateCommand(), t.configSecretCommand(), t.configKeysCommand(), &cobra.Command{
 		Use:   "schema",
 		Short: "Print a JSON schema of the configuration file, for editors",
 		Args:  cobra.NoArgs,

@@ -51,6 +51,7 @@ servers do, so that any FHIRcast or SMART client can be tried: castray sandbox -
 	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
 	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
 	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
+	cmd.Flags().BoolVar(&c.Secret, "client-secret", false, "the agent has to prove itself by a secret, which the line tells")
 	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what hub and sign-in do wrong: names or name=times, with commas; \"help\" lists them")
 	cmd.Flags().StringVar(&replay, "replay", "", "what happens once somebody has subscribed: a `FILE` of castray watch --record")
 	return cmd

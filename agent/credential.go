@@ -1,0 +1,35 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/castray/castray/agent/config"
+	"github.com/castray/castray/oauth"
+)
+
+// KeepSecret keeps the secret that a site gave this installation where an agent of c reads it; one that runs takes it at
+// its next request. The error is a sentence for a person.
+func (c Config) KeepSecret(ctx context.Context, s *config.Site, secret string) error {
+	return said(client(s).KeepSecret(ctx, c.Store, oauth.NewSecret(secret)))
+}
+
+// PublicKeys is the key set to register at a site, and whether its key was made just now: see [oauth.Site.PublicKeys].
+// The error is a sentence for a person.
+func (c Config) PublicKeys(ctx context.Context, s *config.Site, alg string, replace bool) (json.RawMessage, bool, error) {
+	set, made, err := client(s).PublicKeys(ctx, c.Store, alg, replace)
+	return set, made, said(err)
+}
+
+// client is as much of a site as a registration is about.
+func client(s *config.Site) oauth.Site {
+	return oauth.Site{FHIRURL: s.FHIRURL, ClientID: s.ClientID, Auth: s.Auth}
+}
+
+func said(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(oauth.Sentence(err))
+}
