@@ -16,6 +16,8 @@ import (
 type sandboxInfo struct {
 	EHRURL     string `json:"ehr_url"`
 	ConfigFile string `json:"config_file"`
+
+	ClientSecret string `json:"client_secret"` // with --client-secret only
 }
 
 // startSandbox serves a sandbox, which the session's agent is then configured for.

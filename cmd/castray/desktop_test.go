@@ -30,6 +30,7 @@ func TestDesktop(t *testing.T) {
 		{"LockedKeyring", lockedKeyring},
 		{"LockedScreen", lockedScreen},
 		{"KeyringThatAsks", keyringThatAsks},
+		{"SecretInTheKeyring", secretInTheKeyring},
 		{"BrowserNeverComesBack", browserNeverComesBack},
 		{"FifteenLinesOfPython", fifteenLinesOfPython},
 		{"Demo", demo},
