@@ -96,3 +96,24 @@ func TestRestyle(t *testing.T) {
 		t.Error("Clinical")
 	}
 }
+
+func FuzzScopes(f *testing.F) {
+	for _, s := range []string{"patient/Patient.rs", "user/*.cruds?a=b|c&d=e", "user/*.read", "launch/patient?role=x", "openid", "system/.", "patient/Patient.*?"} {
+		f.Add(s, "user/*.rs")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		// Whatever a server says: what is granted as it was asked for is not missing, and a style changes no meaning.
+		if missing := Missing([]string{a}, []string{b, a}); missing != nil {
+			t.Errorf("%q is missing from itself", missing)
+		}
+		for _, style := range []string{"v1", "v2"} {
+			other := Restyle([]string{a}, style)
+			if Missing([]string{a}, other) != nil || Missing(other, []string{a}) != nil {
+				t.Errorf("%s of %q is another: %q", style, a, other)
+			}
+			if Check(a) == nil && Check(other[0]) != nil {
+				t.Errorf("%s of %q is wrong: %q", style, a, other)
+			}
+		}
+	})
+}
