@@ -164,6 +164,23 @@ func (w *world) code(t *testing.T, address string) string {
 	return u.RawQuery
 }
 
+func TestPKCEIsNotGivenUp(t *testing.T) {
+	// SM-AUTH-05: a server that does not want it gets no second request without.
+	w := newWorld(t)
+	w.as.Misbehave(oauthtest.Faults{Error: "invalid_request", Configuration: map[string]any{"code_challenge_methods_supported": []string{"plain"}}})
+	if _, err := w.l.SignIn(t.Context()); err == nil {
+		t.Error("signed in")
+	}
+	for _, r := range w.as.Requests() {
+		if r.Path == "/auth/authorize" && r.Form.Get("code_challenge_method") != "S256" {
+			t.Errorf("sent %v", members(r.Form))
+		}
+	}
+	if n, exchanged := w.as.Count("/auth/authorize"), w.as.Count("/auth/token"); n != 1 || exchanged != 0 {
+		t.Errorf("%d requests, %d exchanges", n, exchanged)
+	}
+}
+
 func TestNewerAttemptSupersedes(t *testing.T) {
 	// SM-AUTH-12
 	w := newWorld(t)
