@@ -72,17 +72,19 @@ func (c *credential) load(ctx context.Context, limit time.Duration) ([]byte, err
 	return nil, notReadable(c.site.Auth, err)
 }
 
-// check says what is missing before anything is sent. A person waits, and may
-// have to unlock the keychain first.
-func (c *credential) check(ctx context.Context) error {
+// check says what is missing before anything is sent, and for what algorithm the
+// key is, if it is one. A person waits, and may have to unlock the keychain
+// first.
+func (c *credential) check(ctx context.Context) (alg string, err error) {
 	if c.site.public() {
-		return nil
+		return "", nil
 	}
 	value, err := c.load(ctx, firstSave)
-	if err == nil && c.site.Auth == authKey {
-		_, err = parseKey(value)
+	if err != nil || c.site.Auth != authKey {
+		return "", err
 	}
-	return err
+	jwk, err := parseKey(value)
+	return jwk.Algorithm, err
 }
 
 // prove completes a form for the endpoints in to, and says what stands in the

@@ -187,6 +187,21 @@ func TestSignedAssertion(t *testing.T) {
 	}
 }
 
+func TestServerDoesNotKnowTheAlgorithm(t *testing.T) {
+	// SM-CLI-04, SM-DISC-08: what a server lists is a hint, so it is said and tried.
+	for _, c := range []struct {
+		listed any
+		warned bool
+	}{{[]string{"RS384"}, true}, {[]string{"RS384", "ES384"}, false}, {nil, false}} {
+		w := withKey(t, "ES384")
+		w.as.Misbehave(oauthtest.Faults{Configuration: map[string]any{"token_endpoint_auth_signing_alg_values_supported": c.listed}})
+		w.signIn(t)
+		if got := strings.Contains(w.logs.String(), "does not list the algorithm of the client key"); got != c.warned {
+			t.Errorf("%v: warned %v", c.listed, got)
+		}
+	}
+}
+
 func TestAssertionNamesItsEndpointToTheLetter(t *testing.T) {
 	// SM-CLI-04: aud is the token endpoint as the server spells it.
 	w := withKey(t, "")

@@ -32,6 +32,7 @@ type metadata struct {
 	// secretInForm: Basic is not among the methods that the server lists, and
 	// client_secret_post is.
 	secretInForm bool
+	algorithms   []string // of keys that it says it knows; nil = it does not say
 }
 
 const maxMetadataAge = 24 * time.Hour
@@ -57,6 +58,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		Capabilities []string `json:"capabilities"`
 		Scopes       []string `json:"scopes_supported"`
 		Methods      []string `json:"token_endpoint_auth_methods_supported"`
+		Algorithms   []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	}
 	switch {
 	case r.status == http.StatusOK && json.Valid(r.body):
@@ -76,7 +78,7 @@ func (w *web) discover(ctx context.Context, log *slog.Logger) (*metadata, error)
 		log.Warn("server does not list PKCE S256; it is sent all the same")
 	}
 	m := &metadata{issuer: issuer(doc.Issuer), issInAnswer: doc.IssInAnswer, fresh: freshUntil(r.header),
-		capabilities: doc.Capabilities, scopes: doc.Scopes,
+		capabilities: doc.Capabilities, scopes: doc.Scopes, algorithms: doc.Algorithms,
 		secretInForm: slices.Contains(doc.Methods, "client_secret_post") && !slices.Contains(doc.Methods, "client_secret_basic")}
 	return m, w.resolve(m, doc.Authorize, doc.Token, doc.Revoke, doc.Introspect, doc.JWKS)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -96,12 +97,17 @@ func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 	if err := l.mustKeep(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.web().client.check(ctx); err != nil {
+	alg, err := l.web().client.check(ctx)
+	if err != nil {
 		return nil, err
 	}
 	meta, err := l.discovered(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if alg != "" && meta.algorithms != nil && !slices.Contains(meta.algorithms, alg) {
+		l.log().Warn("server does not list the algorithm of the client key; one of another is made with: castray config jwks --replace --alg",
+			"algorithm", alg)
 	}
 	a := &Attempt{
 		Until: time.Now().Add(l.wait()), launcher: l, meta: meta,

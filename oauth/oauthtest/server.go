@@ -1,7 +1,7 @@
 // Package oauthtest is a SMART App Launch authorization server in memory, good
 // enough to demonstrate with: discovery, a login and a consent page, PKCE, one
-// answer per code, rotating refresh tokens, revocation, introspection and
-// id_tokens. On request it misbehaves; see Faults. It keeps what it was sent.
+// answer per code, rotating refresh tokens, revocation, introspection, id_tokens,
+// and a client that is public or has to prove itself. On request it misbehaves; see Faults. It keeps what it was sent.
 //
 // It knows nothing of the client that is tested against it, and is no server
 // for real users: everyone who can reach the login page is whoever they choose.
