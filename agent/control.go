@@ -186,6 +186,9 @@ func (a *Agent) rejoin(preview func([]string)) {
 func (a *Agent) resync(ctx context.Context) error {
 	tries := false
 	var reads <-chan struct{}
+	if err := a.proveAgain(ctx); err != nil {
+		return err
+	}
 	err := a.do(ctx, func() {
 		switch {
 		case a.paused:

@@ -22,6 +22,18 @@ func (c Config) PublicKeys(ctx context.Context, s *config.Site, alg string, repl
 	return set, made, said(err)
 }
 
+// proveAgain refreshes a sign-in that has something to warn of, which may be mended now, instead of waiting for its next try.
+func (a *Agent) proveAgain(ctx context.Context) error {
+	var session *oauth.Session
+	if err := a.do(ctx, func() { session = a.session }); err != nil {
+		return err
+	}
+	if session != nil && session.Warning() != "" {
+		_ = session.Refresh(ctx) // the warning stays if it fails
+	}
+	return nil
+}
+
 // client is as much of a site as a registration is about.
 func client(s *config.Site) oauth.Site {
 	return oauth.Site{FHIRURL: s.FHIRURL, ClientID: s.ClientID, Auth: s.Auth}
