@@ -279,13 +279,20 @@ func TestHostileWhileSignedIn(t *testing.T) {
 		if err := s.Refresh(t.Context()); err != nil {
 			t.Errorf("%+v: afterwards: %v", f, err)
 		}
-		w.as.Misbehave(oauthtest.Faults{Endless: "/auth/revoke", Away: map[string]string{"/auth/revoke": "http://evil.example/"}})
+	}
+	for _, f := range []oauthtest.Faults{
+		{Endless: "/auth/revoke"}, {Pages: []string{"/auth/revoke"}}, {Away: map[string]string{"/auth/revoke": "$/auth/revoke"}},
+		{Away: map[string]string{"/auth/revoke": "http://evil.example/"}},
+	} {
+		w := newWorld(t)
+		s := w.signIn(t)
+		w.as.Misbehave(f)
 		began := time.Now()
 		if err := s.SignOut(t.Context()); err != nil || time.Since(began) > 5*time.Second {
 			t.Errorf("%+v: signing out: %v", f, err)
 		}
-		if items, _ := w.store.count(); items != 0 {
-			t.Errorf("%+v: something is left", f)
+		if items, _ := w.store.count(); items != 0 || w.as.Count("/auth/revoke") != 1 {
+			t.Errorf("%+v: %d items are left, and the token was sent %d times", f, items, w.as.Count("/auth/revoke"))
 		}
 	}
 }
