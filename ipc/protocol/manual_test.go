@@ -30,10 +30,10 @@ func shapes() map[string]reflect.Type {
 	return all
 }
 
-// examples are the fenced blocks of MANUAL.md whose info string is "json <word>", by that word.
+// examples are the fenced blocks of local-protocol.md whose info string is "json <word>", by that word.
 func examples(t *testing.T) map[string][]string {
 	t.Helper()
-	f, err := os.Open("MANUAL.md")
+	f, err := os.Open("../../docs/local-protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestManualShowsEveryShapeAsItIsWritten(t *testing.T) {
 	delete(found, "wire")
 	for name, shape := range shapes() {
 		if len(found[name]) == 0 {
-			t.Errorf("MANUAL.md has no example of %s", name)
+			t.Errorf("local-protocol.md has no example of %s", name)
 		}
 		for _, example := range found[name] {
 			roundTrip(t, name, shape, []byte(example))
@@ -67,7 +67,7 @@ func TestManualShowsEveryShapeAsItIsWritten(t *testing.T) {
 		delete(found, name)
 	}
 	for name := range found {
-		t.Errorf("MANUAL.md has an example of %s, which is no shape of this package", name)
+		t.Errorf("local-protocol.md has an example of %s, which is no shape of this package", name)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestManualWireLinesAreJSONRPC(t *testing.T) {
 	}
 	lines := examples(t)["wire"]
 	if len(lines) < 8 {
-		t.Fatalf("MANUAL.md has %d wire lines", len(lines))
+		t.Fatalf("local-protocol.md has %d wire lines", len(lines))
 	}
 	for _, line := range lines {
 		var m struct {

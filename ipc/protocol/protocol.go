@@ -2,7 +2,7 @@
 // one workstation exchange as JSON-RPC 2.0, one message a line, and the Status that views, scripts and apps read.
 //
 // It holds shapes, names and their order, and no I/O: ipc carries the messages, bridge and agent decide what they mean.
-// MANUAL.md beside this file shows an example of every shape; the tests decode each example and encode it again, so
+// docs/local-protocol.md shows an example of every shape; the tests decode each example and encode it again, so
 // the manual cannot drift from the types. Members are added, never renamed.
 //
 // Nothing here keeps state, and all of it may be used from any goroutine.
