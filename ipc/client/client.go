@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -33,13 +34,16 @@ const (
 // called before Dial returns; none begins after OutOfSync or after Wait returned. The ctx of a callback ends with its
 // connection. All but Name may be left empty.
 type Options struct {
-	Address string // ipc.DefaultAddress when empty
+	Address string // $CASTRAY_SOCKET when empty, else ipc.DefaultAddress
 	Name    string
 	Version string
 	Events  []string // nil: all that the app may see; empty: none
 	Key     string   // of castray.json, for control
 	Answers bool     // events and clears are answered, and the agent counts on it
 
+	// Admitted is told first, once per connection: with c an app that Run keeps connected can call the agent until
+	// OutOfSync.
+	Admitted func(c *Client)
 	// Event is told of a context change and gives the answer. A zero answer means that Event.Answer follows, so that
 	// asking the user holds up nothing. Nil: 202, heard.
 	Event func(ctx context.Context, e *Event) protocol.EventAnswer
@@ -78,6 +82,7 @@ type Client struct {
 	options Options
 	conn    *ipc.Conn
 	hello   protocol.HelloResult
+	greeted chan struct{} // closed when hello holds what the agent said
 	queue   chan func(context.Context)
 	wait    chan struct{} // closed when all has ended
 	err     error         // written before
@@ -95,7 +100,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	conn.CloseAfterSilence(silence)
 	c := &Client{
 		options: o, conn: conn, queue: make(chan func(context.Context), maxQueue),
-		wait: make(chan struct{}), closed: make(chan struct{}),
+		greeted: make(chan struct{}), wait: make(chan struct{}), closed: make(chan struct{}),
 	}
 	admitted := make(chan bool, 1)
 	go c.run(context.WithoutCancel(ctx), admitted)
@@ -113,12 +118,16 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		<-c.wait
 		return nil, err
 	}
+	close(c.greeted)
 	return c, nil
 }
 
 func connection(ctx context.Context, o Options) (*ipc.Conn, error) {
 	if o.dial != nil {
 		return o.dial(ctx)
+	}
+	if o.Address == "" {
+		o.Address = os.Getenv("CASTRAY_SOCKET")
 	}
 	if o.Address == "" {
 		var err error
@@ -171,8 +180,16 @@ func (c *Client) run(ctx context.Context, admitted <-chan bool) {
 	callbacks.Wait()
 }
 
-// callback calls back, one after another, until the connection ends.
+// callback calls back, one after another, from the answer to hello until the connection ends.
 func (c *Client) callback(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-c.greeted:
+	}
+	if c.options.Admitted != nil {
+		c.options.Admitted(c)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -322,6 +322,11 @@ func TestRunReturnsToTheAgentAndIsToldOncePerLoss(t *testing.T) {
 		go func() {
 			ended <- Run(ctx, Options{
 				Name: "viewer",
+				Admitted: func(c *Client) {
+					var sent protocol.SendParams
+					err := c.Call(ctx, protocol.MethodSend, protocol.SendParams{ID: c.Hello().App}, &sent)
+					story = append(story, fmt.Sprint("admitted and sent ", sent.ID, err))
+				},
 				Event: func(_ context.Context, e *Event) protocol.EventAnswer {
 					story = append(story, "event")
 					return heard
@@ -358,7 +363,7 @@ func TestRunReturnsToTheAgentAndIsToldOncePerLoss(t *testing.T) {
 		for _, a := range agents {
 			<-a.ended
 		}
-		if want := []string{"out of sync", "event", "out of sync", "event"}; !slices.Equal(story, want) {
+		if want := []string{"out of sync", "admitted and sent viewer<nil>", "event", "out of sync", "admitted and sent viewer<nil>", "event"}; !slices.Equal(story, want) {
 			t.Errorf("the app lived through %q, want %q", story, want)
 		}
 	})

@@ -48,8 +48,9 @@ func TestOverARealSocket(t *testing.T) {
 			return ipc.Reply{Result: protocol.HelloResult{Protocol: protocol.Version, App: "viewer"}, Written: push}, nil
 		})
 	}()
+	t.Setenv("CASTRAY_SOCKET", address)
 	c, err := client.Dial(ctx, client.Options{
-		Name: "viewer", Address: address, Answers: true,
+		Name: "viewer", Answers: true,
 		Event: func(context.Context, *client.Event) protocol.EventAnswer { return protocol.EventAnswer{Status: 200} },
 	})
 	if err != nil {
