@@ -15,6 +15,10 @@ import (
 // sandboxInfo is the line that castray sandbox prints.
 type sandboxInfo struct {
 	EHRURL     string `json:"ehr_url"`
+	HubURL     string `json:"hub_url"`
+	Topic      string `json:"topic"`
+	CAFile     string `json:"ca_file"`
+	AdminToken string `json:"admin_token"`
 	ConfigFile string `json:"config_file"`
 
 	ClientSecret string `json:"client_secret"` // with --client-secret only
