@@ -37,6 +37,7 @@ soak:
 docs:
 	go test -count=1 -run '^TestDocs' . -update
 	go test -count=1 -run '^TestSentences' ./agent -update
+	go test -count=1 -run '^TestSchemaIsMade' ./ipc/protocol -update
 	go test -count=1 -run '^TestDocumentsTellWhatTheTableSays' ./agent/config -update
 
 # Tests that need a desktop (session bus, keyring, tray host, browser), then the Windows ones through Wine.
