@@ -99,40 +99,72 @@ func value(t *testing.T, b []byte) (v any) {
 	return v
 }
 
-func TestManualWireLinesAreJSONRPC(t *testing.T) {
-	params := map[string]reflect.Type{
-		protocol.MethodHello:   reflect.TypeFor[protocol.Hello](),
-		protocol.MethodClear:   reflect.TypeFor[protocol.Clear](),
-		protocol.MethodEvent:   reflect.TypeFor[protocol.Event](),
-		protocol.MethodContext: nil,
+// A wireLine is a line of the manual as it crosses the pipe.
+type wireLine struct {
+	JSONRPC string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  string          `json:"method"`
+	Params  json.RawMessage `json:"params"`
+	Result  json.RawMessage `json:"result"`
+	Error   json.RawMessage `json:"error"`
+}
+
+// TestManualShowsEveryMessage follows the lines of the manual as a conversation: → is the app's, ← the agent's. Every
+// method is there with its answer, and what it carries is what the types write.
+func TestManualShowsEveryMessage(t *testing.T) {
+	missing := map[string]bool{"app.error": true, "agent.error": true}
+	carried := map[string]method{}
+	for _, m := range methods {
+		carried[m.from+"."+m.name] = m
+		missing[m.from+"."+m.name] = m.request
+		missing[m.from+"."+m.name+".answer"] = m.request
+		missing[m.from+"."+m.name+".notification"] = m.notification
 	}
-	lines := examples(t)["wire"]
-	if len(lines) < 8 {
-		t.Fatalf("local-protocol.md has %d wire lines", len(lines))
-	}
-	for _, line := range lines {
-		var m struct {
-			JSONRPC string          `json:"jsonrpc"`
-			ID      int             `json:"id"`
-			Method  string          `json:"method"`
-			Params  json.RawMessage `json:"params"`
-			Result  json.RawMessage `json:"result"`
-			Error   *protocol.Error `json:"error"`
-		}
-		dec := json.NewDecoder(strings.NewReader(line))
+	asked := map[string]string{} // methods, by who asked and the id
+	for _, text := range examples(t)["wire"] {
+		arrow, text, _ := strings.Cut(text, " ")
+		from := map[string]string{"→": "app", "←": "agent"}[arrow]
+		asker := map[string]string{"app": "agent", "agent": "app"}[from]
+		var line wireLine
+		dec := json.NewDecoder(strings.NewReader(text))
 		dec.DisallowUnknownFields()
-		if err := dec.Decode(&m); err != nil || m.JSONRPC != "2.0" || m.ID == 0 {
-			t.Errorf("%v in %s", err, line)
+		if err := dec.Decode(&line); err != nil || line.JSONRPC != "2.0" || from == "" {
+			t.Errorf("%v in %s", err, text)
 			continue
 		}
-		shape, known := params[m.Method]
+		name := from + "." + line.Method
 		switch {
-		case m.Method == "" && (m.Result == nil) == (m.Error == nil):
-			t.Errorf("neither request nor answer: %s", line)
-		case m.Method != "" && !known:
-			t.Errorf("unknown method in %s", line)
-		case shape != nil:
-			roundTrip(t, m.Method, shape, m.Params)
+		case line.Method != "":
+			m, known := carried[name]
+			if !known {
+				t.Errorf("unknown method in %s", text)
+				continue
+			}
+			if line.Params != nil {
+				roundTrip(t, name, reflect.TypeOf(m.params), line.Params)
+			}
+			if line.ID == nil {
+				name += ".notification"
+			} else {
+				asked[from+string(line.ID)] = name
+			}
+		case line.Error != nil:
+			name = from + ".error"
+			roundTrip(t, name, reflect.TypeFor[protocol.Error](), line.Error)
+		default:
+			method, known := asked[asker+string(line.ID)]
+			if !known {
+				t.Errorf("an answer to nothing: %s", text)
+				continue
+			}
+			name = method + ".answer"
+			roundTrip(t, name, reflect.TypeOf(carried[method].result), line.Result)
+		}
+		missing[name] = false
+	}
+	for name, is := range missing {
+		if is {
+			t.Errorf("the manual has no line that is %s", name)
 		}
 	}
 }
