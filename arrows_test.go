@@ -78,9 +78,11 @@ var libraries = map[string]library{
 	"github.com/spf13/cobra":          {packages: []string{"cmd/castray"}},
 	"github.com/rogpeppe/go-internal": {tests: []string{"cmd/castray"}},
 	"github.com/chromedp/chromedp":    {tests: []string{"agent/sandbox", "cmd/castray", "oauth"}, why: "presses Allow in a real browser"},
-	"github.com/google/go-cmp":        {tests: []string{"*"}},
-	"go.uber.org/goleak":              {tests: []string{"*"}},
-	"golang.org/x/sys":                {packages: []string{"*"}},
+	"github.com/santhosh-tekuri/jsonschema/v6": {tests: []string{"cmd/castray"},
+		why: "holds real traffic against docs/local-protocol.schema.json"},
+	"github.com/google/go-cmp": {tests: []string{"*"}},
+	"go.uber.org/goleak":       {tests: []string{"*"}},
+	"golang.org/x/sys":         {packages: []string{"*"}},
 }
 
 func TestArrows(t *testing.T) {

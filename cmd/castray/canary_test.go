@@ -125,6 +125,26 @@ func (v *aviary) run(stdin string, want int, args ...string) {
 	v.search(strings.Join(args, " "), out.String())
 }
 
+// runsAgent runs castray run in this process, until it is asked to quit.
+func (v *aviary) runsAgent() (*life, protocol.Keys) {
+	v.Helper()
+	tool, _ := v.tool("")
+	tool.stdout, tool.stderr = v.said, v.said
+	running := &life{}
+	running.live(v.Context(), func(ctx context.Context) error {
+		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}); code != exitDone {
+			return fmt.Errorf("exit code %d", code)
+		}
+		return nil
+	})
+	v.said.waits(v.T, "msg=ready")
+	keys, err := ipc.ReadKeys(v.address)
+	if err != nil {
+		v.Fatal(err)
+	}
+	return running, keys
+}
+
 // Random words as tokens, topics and keys are. Ids of events, which are no secret, have dashes in other places.
 var (
 	eventID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
@@ -249,20 +269,7 @@ func (v *aviary) rude(event func(id json.RawMessage) string) {
 // FC-SEC-05: what passes through is a patient, and nothing that is kept, shown or said has a trace of one.
 func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	v := newAviary(t, true)
-	tool, _ := v.tool("")
-	tool.stdout, tool.stderr = v.said, v.said
-	var running life
-	running.live(t.Context(), func(ctx context.Context) error {
-		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}); code != exitDone {
-			return fmt.Errorf("exit code %d", code)
-		}
-		return nil
-	})
-	v.said.waits(t, "msg=ready")
-	keys, err := ipc.ReadKeys(v.address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	running, keys := v.runsAgent()
 	v.hide(keys.Key, keys.AppKey)
 
 	// A secret that is missing, wrong, and right; and a key, of which only what a server may know comes out.
