@@ -213,7 +213,8 @@ func withAnAgent(s *session, all []library) {
 	patient = s.current()
 	for _, c := range apps {
 		c.says("admitted")
-		if got := c.says("event Patient-open"); !strings.HasSuffix(got, " "+patient+" replay") {
+		// A replay for an app that comes after the agent has read the context, live for one that was faster.
+		if got := strings.Fields(c.says("event Patient-open")); len(got) != 3 || got[1] != patient {
 			s.Errorf("after the agent came back the app in %s was told %q", c.language, got)
 		}
 	}

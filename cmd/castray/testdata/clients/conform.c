@@ -168,7 +168,7 @@ int main(int argc, char **argv) {
             castray_answer(c, &waiting, 200, NULL);
             memset(&waiting, 0, sizeof waiting);
         }
-        clearerr(commands);
+        fseek(commands, 0, SEEK_CUR); /* so that what was added is seen */
         while (!leaving && fgets(line + at, (int)sizeof line - at, commands)) {
             at = (int)strlen(line);
             if (line[at - 1] != '\n')
