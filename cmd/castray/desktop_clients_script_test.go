@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -312,6 +313,45 @@ func (a *scriptedAgent) refuses() {
 	a.app.says("refused -32001")
 	if code := a.app.wait(); code != 0 {
 		a.Errorf("the app in %s ended with %d: %s", a.app.language, code, a.app.stderr())
+	}
+}
+
+// slowCallback loses an app while its callback runs, by more messages than may wait: out of sync is said at once, not when
+// the callback is done, and again after it, so that it has the last word. A callback that fails is told as 500. In C, where
+// the callback has the only thread, the app hears of the loss when it returns.
+func slowCallback(t *testing.T, l library) {
+	a := newScriptedAgent(t, l)
+	a.admits()
+	if l.language != "c" && l.language != "go" {
+		a.app.does("answer 2")
+		a.writes(event(1, "p", "") + "\n")
+		a.answers(`{"jsonrpc":"2.0","id":1,"result":{"status":500,"reason":"the app's callback failed"}}`)
+	}
+	a.app.does("answer 1")
+	a.writes(event(2, "p", "") + "\n")
+	a.app.says("event Patient-open e2 p live")
+	want := []string{"lost", "returned", "lost"}
+	switch l.language {
+	case "c":
+		want = []string{"returned", "lost"}
+		a.conn.Close()
+	case "go": // whose callback sees the end of its context
+		want = []string{"lost", "returned"}
+		fallthrough
+	default:
+		for range 257 {
+			a.writes(`{"jsonrpc":"2.0","method":"status","params":{"phase":"x"}}` + "\n")
+		}
+		if _, err := io.Copy(io.Discard, a.in); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("the app in %s keeps up: %v", l.language, err)
+		}
+	}
+	from := a.app.seen
+	for _, line := range want {
+		a.app.says(line)
+	}
+	if got := a.app.lines()[from:a.app.seen]; !slices.Equal(got, want) {
+		t.Errorf("the app in %s said %q, want %q", l.language, got, want)
 	}
 }
 

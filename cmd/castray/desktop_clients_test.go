@@ -161,6 +161,10 @@ func TestClientLibraries(t *testing.T) {
 			t.Parallel()
 			withAScript(t, l)
 		})
+		t.Run("SlowCallback/"+l.language, func(t *testing.T) {
+			t.Parallel()
+			slowCallback(t, l)
+		})
 	}
 	t.Run("TrustNoOtherUser", func(t *testing.T) {
 		t.Parallel()

@@ -6,6 +6,9 @@
 #define _WIN32_WINNT 0x0600
 #define WIN32_LEAN_AND_MEAN
 #define _CRT_SECURE_NO_WARNINGS
+#ifdef _MSC_VER
+#pragma comment(lib, "advapi32")
+#endif
 #endif
 
 #include "castray.h"

@@ -42,7 +42,7 @@ import java.util.function.Supplier;
  * <p>On Linux and macOS it is checked, before a byte is sent, that the agent is a process of the same user, by the
  * credentials of the socket's other end. On Windows Java cannot tell who serves a pipe, and it is NOT checked; there the
  * name of the pipe, which has the user's SID in it, is all there is: another user who made a pipe of that name before the
- * agent started would be believed. What is checked nowhere: that the process is the Castray program. Windows has been
+ * agent started would be believed, and could act in the user's name, since Java cannot forbid a server that either. What is checked nowhere: that the process is the Castray program. Windows has been
  * written by the documentation and not been run.
  *
  * <p>Callbacks are called one after another, by a thread of their own, and may call the methods. outOfSync is called by

@@ -43,6 +43,14 @@ class Conform : App
     public override Answer Event(Event e)
     {
         Say("event", e.Name, e.Id, Patient(e.Body), e.Replay ? "replay" : "live");
+        if (answer == 1)
+        {
+            Thread.Sleep(1000);
+            Say("returned");
+            return Answer.Follows;
+        }
+        if (answer == 2)
+            throw new InvalidOperationException("as told");
         if (answer == 0)
         {
             ThreadPool.QueueUserWorkItem(_ =>

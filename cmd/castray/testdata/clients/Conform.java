@@ -39,8 +39,16 @@ public class Conform extends Castray {
     }
 
     @Override
-    protected Answer event(Event e) {
+    protected Answer event(Event e) throws InterruptedException {
         say("event", e.name, e.id, patient(e.event), e.replay ? "replay" : "live");
+        if (answer == 1) {
+            Thread.sleep(1000);
+            say("returned");
+            return Answer.FOLLOWS;
+        }
+        if (answer == 2) {
+            throw new IllegalStateException("as told");
+        }
         if (answer == 0) {
             CompletableFuture.delayedExecutor(50, TimeUnit.MILLISECONDS).execute(() -> e.answer(Answer.FOLLOWS));
             return null;

@@ -6,6 +6,14 @@
 
 #include "castray.h"
 
+#ifdef _WIN32
+#include <windows.h>
+static void sleep_a_second(void) { Sleep(1000); }
+#else
+#include <unistd.h>
+static void sleep_a_second(void) { sleep(1); }
+#endif
+
 static int answer = 200, leaving;
 static char windows[600] = "[]", key[200];
 static const char *key_file, *subscribed[8];
@@ -27,6 +35,11 @@ static int event(void *arg, castray *c, const castray_event *e) {
     printf("event %s %s ", e->name, id);
     say_patient(e->event);
     printf(" %s\n", e->replay ? "replay" : "live");
+    if (answer == 1) {
+        sleep_a_second();
+        printf("returned\n");
+        return 200;
+    }
     if (answer == 0)
         waiting = e->ticket;
     if (answer == 200 || answer == 0)

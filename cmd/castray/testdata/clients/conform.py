@@ -14,6 +14,12 @@ class Conform(castray.App):
     def event(self, event):
         patient = event.resource("patient") or {}
         say("event", event.name, event.id, patient.get("id", "-"), "replay" if event.replay else "live")
+        if self.answer == 1:
+            time.sleep(1)
+            say("returned")
+            return 200
+        if self.answer == 2:
+            raise RuntimeError("as told")
         if self.answer == 0:
             threading.Timer(0.05, event.answer, [200]).start()
             return None

@@ -83,6 +83,10 @@ func (a *app) event(_ context.Context, e *client.Event) protocol.EventAnswer {
 	case 0:
 		time.AfterFunc(50*time.Millisecond, func() { e.Answer(protocol.EventAnswer{Status: 200}) })
 		return protocol.EventAnswer{}
+	case 1:
+		time.Sleep(time.Second)
+		a.say("returned")
+		return protocol.EventAnswer{Status: 200}
 	case 200:
 		return protocol.EventAnswer{Status: 200}
 	default:
