@@ -22,7 +22,6 @@ import (
 type library struct {
 	language        string
 	conform, follow []string
-	keyed           bool // the app takes the file with the key
 }
 
 // libraries compiles all of them, with warnings as errors.
@@ -59,11 +58,11 @@ func libraries(t *testing.T) []library {
 	python := []string{"env", "PYTHONPATH=" + here, "PYTHONDONTWRITEBYTECODE=1", "python3", "-W", "error"}
 	java := []string{"java", "-XX:TieredStopAtLevel=1", "-cp", dir}
 	return []library{
-		{"go", []string{in("conform-go")}, nil, false},
-		{"c", []string{in("conform-c")}, []string{in("follow-c")}, true},
-		{"csharp", []string{"mono", in("Conform.exe")}, []string{"mono", in("Follow.exe")}, true},
-		{"python", append(python, test+"conform.py"), append(python, lib+"python/follow.py"), true},
-		{"java", append(java, "Conform"), append(java, "Follow"), true},
+		{"go", []string{in("conform-go")}, nil},
+		{"c", []string{in("conform-c")}, []string{in("follow-c")}},
+		{"csharp", []string{"mono", in("Conform.exe")}, []string{"mono", in("Follow.exe")}},
+		{"python", append(python, test+"conform.py"), append(python, lib+"python/follow.py")},
+		{"java", append(java, "Conform"), append(java, "Follow")},
 	}
 }
 
@@ -85,7 +84,7 @@ func (s *session) join(l library, silence string) *client {
 		s.Fatal(err)
 	}
 	args := append(l.conform[1:], "app-"+l.language, silence, c.commands)
-	if l.keyed && s.config != "" {
+	if s.config != "" {
 		args = append(args, s.path("run/castray/castray.json"))
 	}
 	c.process = s.start(l.conform[0], args...)
@@ -237,7 +236,7 @@ func withAnAgent(s *session, all []library) {
 	s.quit(agent)
 }
 
-// askAndSend lets each app ask for the context and, where it has the key, for another patient.
+// askAndSend lets each app ask for the context and for another patient.
 func askAndSend(s *session, apps []*client) {
 	s.Helper()
 	for _, c := range apps {
@@ -246,10 +245,6 @@ func askAndSend(s *session, apps []*client) {
 			s.Errorf("the app in %s reads %q, want %q", c.language, got, want)
 		}
 		c.does("send id-" + c.language + " Patient-open pä1-" + c.language)
-		if !c.keyed {
-			c.says("error -32007")
-			continue
-		}
 		c.says("sent id-" + c.language)
 		for _, other := range apps {
 			if other != c { // its own echo is withheld from an app that hears of nothing else

@@ -38,9 +38,11 @@ type Options struct {
 	Name    string
 	Version string
 	Events  []string // nil: all that the app may see; empty: none
-	Key     string   // of castray.json, for control
+	Key     string   // of castray.json, for control; for Run use ReadKey, since each run of the agent has another
 	Answers bool     // events and clears are answered, and the agent counts on it
 
+	// ReadKey is asked for the key before each hello, instead of Key. An error ends that try.
+	ReadKey func() (string, error)
 	// Admitted is told first, once per connection: with c an app that Run keeps connected can call the agent until
 	// OutOfSync.
 	Admitted func(c *Client)
@@ -93,6 +95,13 @@ type Client struct {
 // Dial connects to the agent and says hello. errors.Is(err, fs.ErrNotExist) holds when no agent runs; the error is a
 // *protocol.Error when it refused, protocol.CodeVersion when it speaks another version.
 func Dial(ctx context.Context, o Options) (*Client, error) {
+	if o.ReadKey != nil {
+		key, err := o.ReadKey()
+		if err != nil {
+			return nil, fmt.Errorf("the key of the agent: %w", err)
+		}
+		o.Key = key
+	}
 	conn, err := connection(ctx, o)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type agent struct {
 	conn    *ipc.Conn
 	hello   protocol.Hello
 	version int
+	key     string // that it wants, if any
 	ended   chan struct{}
 }
 
@@ -46,6 +47,9 @@ func (a *agent) handle(_ context.Context, _ *ipc.Conn, method string, params jso
 	case protocol.MethodHello:
 		if err := protocol.Decode(params, &a.hello); err != nil {
 			return nil, err
+		}
+		if a.key != a.hello.Key && a.key != "" {
+			return nil, &protocol.Error{Code: protocol.CodeNotAllowed, Message: "another key"}
 		}
 		if a.version == 0 {
 			return nil, protocol.Hello{Protocol: 99}.Check()
@@ -383,6 +387,54 @@ func TestRunGivesUpWhenRefusedForGood(t *testing.T) {
 		}
 		<-a.ended
 	})
+}
+
+func TestRunReadsTheKeyOfEachAgent(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		options Options
+		dials   int // until it is admitted, or gives up
+	}{
+		{"a key that is read is read until the agent has written it", Options{ReadKey: keys("yesterday", "yesterday", "today")}, 3},
+		{"a key that is fixed is refused for good", Options{Key: "yesterday"}, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var agents []*agent
+				admitted := false
+				o := row.options
+				o.Name, o.Admitted = "viewer", func(*Client) { admitted = true; cancel() }
+				o.dial = func(context.Context) (*ipc.Conn, error) {
+					theirs, ours := ipc.Pipe()
+					agents = append(agents, newAgent(t, theirs, protocol.Version))
+					agents[len(agents)-1].key = "today"
+					return ours, nil
+				}
+				err := Run(ctx, o)
+				if len(agents) != row.dials || admitted != (o.ReadKey != nil) {
+					t.Errorf("%d tries, admitted %v: %v", len(agents), admitted, err)
+				}
+				cancel()
+				for _, a := range agents {
+					<-a.ended
+				}
+			})
+		})
+	}
+	refuses := errors.New("no file")
+	if _, err := Dial(t.Context(), Options{ReadKey: func() (string, error) { return "", refuses }}); !errors.Is(err, refuses) {
+		t.Error(err)
+	}
+}
+
+// keys gives one key after the other.
+func keys(list ...string) func() (string, error) {
+	return func() (string, error) {
+		key := list[0]
+		list = list[1:]
+		return key, nil
+	}
 }
 
 func TestPausesGrowAndAreSpread(t *testing.T) {

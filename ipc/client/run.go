@@ -28,7 +28,7 @@ func Run(ctx context.Context, o Options) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case forGood(err):
+		case forGood(err, o.ReadKey != nil):
 			return err
 		case !admitted && !told && o.OutOfSync != nil:
 			o.OutOfSync(err)
@@ -58,15 +58,18 @@ func connect(ctx context.Context, o Options) (admitted bool, err error) {
 	return true, c.Wait()
 }
 
-// forGood tells a refusal that the next try would meet again.
-func forGood(err error) bool {
+// forGood tells a refusal that the next try would meet again. A key that is read anew may be taken then: an agent that
+// starts listens first and writes the file afterwards.
+func forGood(err error, newKey bool) bool {
 	var e *protocol.Error
 	if !errors.As(err, &e) {
 		return false
 	}
 	switch e.Code {
-	case protocol.CodeVersion, protocol.CodeInvalidParams, protocol.CodeInvalidRequest, protocol.CodeMethodNotFound, protocol.CodeNotAllowed:
+	case protocol.CodeVersion, protocol.CodeInvalidParams, protocol.CodeInvalidRequest, protocol.CodeMethodNotFound:
 		return true
+	case protocol.CodeNotAllowed:
+		return !newKey
 	}
 	return false
 }

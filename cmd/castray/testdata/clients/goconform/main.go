@@ -1,5 +1,5 @@
 // Goconform is the app of the conformance test, in Go: it does what the command file says and prints what it lives
-// through. It has no key, so it follows and may not send.
+// through.
 package main
 
 import (
@@ -50,7 +50,7 @@ func main() {
 }
 
 func (a *app) options() client.Options {
-	return client.Options{
+	o := client.Options{
 		Name: os.Args[1], Version: "1", Answers: true,
 		Admitted: func(c *client.Client) {
 			a.client.Store(c)
@@ -65,6 +65,20 @@ func (a *app) options() client.Options {
 		Status:    func(s protocol.Status) { a.say("status", s.Phase) },
 		OutOfSync: func(error) { a.say("lost") },
 	}
+	if len(os.Args) > 4 {
+		o.ReadKey = readKey
+	}
+	return o
+}
+
+func readKey() (string, error) {
+	text, err := os.ReadFile(os.Args[4])
+	if err != nil {
+		return "", err
+	}
+	var keys protocol.Keys
+	err = json.Unmarshal(text, &keys)
+	return keys.Key, err
 }
 
 func (a *app) event(_ context.Context, e *client.Event) protocol.EventAnswer {
