@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,4 +38,41 @@ func ExampleDial() {
 	}
 	defer c.Close()
 	// Output: no agent is running
+}
+
+// A viewer that follows the patient for as long as it lives. Of other opens it is told as a Patient-open, and of every
+// close as a clear.
+func ExampleRun() {
+	ctx, leave := context.WithCancel(context.Background())
+	err := client.Run(ctx, client.Options{
+		Address: "no-agent-listens.here", // leave it out for the agent of this user
+		Name:    "viewer",
+		Events:  []string{"Patient-open"},
+		Answers: true,
+		Event: func(_ context.Context, e *client.Event) protocol.EventAnswer {
+			var event struct {
+				Context []struct {
+					Key      string
+					Resource struct{ ID string }
+				}
+			}
+			if json.Unmarshal(e.Event.Event, &event) != nil || len(event.Context) == 0 || event.Context[0].Key != "patient" {
+				return protocol.EventAnswer{Status: 500, Reason: "an open that names no patient"}
+			}
+			fmt.Println("patient", event.Context[0].Resource.ID)
+			return protocol.EventAnswer{Status: 200}
+		},
+		Clear: func(context.Context, protocol.Reason) protocol.EventAnswer {
+			fmt.Println("no patient")
+			return protocol.EventAnswer{Status: 200}
+		},
+		OutOfSync: func(error) {
+			fmt.Println("OUT OF SYNC, this may be the wrong patient")
+			leave() // a viewer stays
+		},
+	})
+	fmt.Println(err)
+	// Output:
+	// OUT OF SYNC, this may be the wrong patient
+	// context canceled
 }
