@@ -2,7 +2,7 @@
 // or a Windows named pipe, the question who is at the other end, and JSON-RPC 2.0 with one message a line.
 //
 // It leaves to others what the messages mean: ipc/protocol has their shapes, bridge decides what an app may ask for.
-// It never learns FHIRcast.
+// It never learns FHIRcast. Who else has to listen on the loopback asks AdmitLoopback who is there.
 //
 // A Listener admits peers of the same user (on Windows also of the same logon session) before a byte of theirs is
 // read. A Conn has one reading goroutine, the one that calls Serve; it alone parses lines and settles answers.

@@ -3,15 +3,20 @@ package ipc
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 // The test binary is also a small app: with this variable set it connects, says so, and waits for its standard input
-// to end.
-const appVariable = "CASTRAY_TEST_APP"
+// to end; or, at a port, for the other side to hang up.
+const (
+	appVariable = "CASTRAY_TEST_APP"
+	tcpApp      = "tcp:"
+)
 
 func TestMain(m *testing.M) {
 	if address := os.Getenv(appVariable); address != "" {
@@ -22,6 +27,17 @@ func TestMain(m *testing.M) {
 }
 
 func runApp(address string) int {
+	if port, ok := strings.CutPrefix(address, tcpApp); ok {
+		conn, err := net.Dial("tcp", port)
+		if err != nil {
+			fmt.Println("dial:", err)
+			return 1
+		}
+		fmt.Println("connected")
+		conn.Read(make([]byte, 1))
+		conn.Close()
+		return 0
+	}
 	conn, err := Dial(context.Background(), address)
 	if err != nil {
 		fmt.Println("dial:", err)

@@ -3,6 +3,7 @@
 package ipc
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -13,8 +14,8 @@ import (
 	"testing"
 )
 
-// Needs root, to be another user for a moment.
-func TestAnotherUserIsTurnedAwayByBothSides(t *testing.T) {
+// asNobody runs the small app of the test binary as another user, which needs root, and gives what it printed.
+func asNobody(t *testing.T) (dir string, run func(address string) string) {
 	const nobody = 65534
 	dir, err := os.MkdirTemp("/tmp", "castray")
 	if err != nil {
@@ -34,14 +35,42 @@ func TestAnotherUserIsTurnedAwayByBothSides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(address string) string {
+	return dir, func(address string) string {
 		app := exec.Command(exe)
 		app.Dir, app.Env = "/", []string{appVariable + "=" + address}
 		app.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		out, _ := app.CombinedOutput()
 		return string(out)
 	}
+}
 
+// SM-LCH-05: another user of this machine reaches a port of the loopback, and is known there.
+func TestAnotherUserIsNotAdmittedOnTheLoopback(t *testing.T) {
+	_, run := asNobody(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	judged := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			err = AdmitLoopback(c)
+			c.Close()
+		}
+		judged <- err
+	}()
+	if out := run(tcpApp + l.Addr().String()); !strings.Contains(out, "connected") {
+		t.Fatal(out)
+	}
+	if err := <-judged; !errors.Is(err, errOtherUser) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnotherUserIsTurnedAwayByBothSides(t *testing.T) {
+	dir, run := asNobody(t)
 	address := filepath.Join(dir, "s")
 	l, err := Listen(address)
 	if err != nil {

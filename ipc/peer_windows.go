@@ -43,6 +43,11 @@ func processAt(c net.Conn, ask func(pipe windows.Handle, pid *uint32) error) (Pe
 	if err := ask(windows.Handle(pipe.Fd()), &pid); err != nil {
 		return Peer{}, fmt.Errorf("process of the peer: %w", err)
 	}
+	return processOf(pid)
+}
+
+// processOf says whose process that is, and holds it.
+func processOf(pid uint32) (Peer, error) {
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, pid)
 	if err != nil {
 		return Peer{}, fmt.Errorf("open the peer's process: %w", err)
