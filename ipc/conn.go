@@ -18,15 +18,14 @@ import (
 // Conn is one connection of the local protocol: JSON-RPC 2.0, a message a line, both ways. All methods may be called
 // concurrently; Serve or ServeInOrder must be called once, for without it nothing is read.
 type Conn struct {
-	raw     net.Conn
-	peer    Peer
-	limits  *limits // nil: the other end is the agent, whose queues are bounded
-	frames  *frames
-	parser  *parser
-	writer  writer
-	calls   calls
-	silence time.Duration
-	stray   atomic.Int64
+	transport transport
+	peer      Peer
+	limits    *limits // nil: the other end is the agent, whose queues are bounded
+	parser    *parser
+	writer    writer
+	calls     calls
+	silence   time.Duration
+	stray     atomic.Int64
 
 	once     sync.Once
 	over     chan struct{} // closed when the connection has ended
@@ -45,11 +44,8 @@ func newConn(raw net.Conn, peer Peer, l *limits) *Conn {
 	if l != nil {
 		size = agentBuffer
 	}
-	return &Conn{
-		raw: raw, peer: peer, limits: l,
-		frames: newFrames(raw, size), parser: newParser(), writer: writer{conn: raw},
-		over: make(chan struct{}),
-	}
+	t := transportOf(raw, size)
+	return &Conn{transport: t, peer: peer, limits: l, parser: newParser(), writer: writer{transport: t}, over: make(chan struct{})}
 }
 
 // Pipe is a connection within one process, without a queue between its ends: the agent's end, with the limits of an
@@ -91,7 +87,7 @@ func (c *Conn) end(why *endError) {
 	c.once.Do(func() {
 		c.why = why
 		close(c.over)
-		c.raw.Close() // an error here changes nothing: the connection is over
+		_ = c.transport.close(why) // an error here changes nothing: the connection is over
 		if c.released != nil {
 			c.released()
 		}

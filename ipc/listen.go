@@ -109,11 +109,12 @@ func (l *Listener) admit(raw net.Conn) *Conn {
 // turnAway closes the connection of a peer, which is told farewell unless that is nil.
 func (l *Listener) turnAway(raw net.Conn, peer Peer, farewell *protocol.Error, message string, facts ...any) {
 	l.refused.Add(1)
+	t := transportOf(raw, agentBuffer)
 	if body, err := json.Marshal(farewell); err == nil && farewell != nil {
 		// A new connection has room for one line, so this holds up nobody; and whether it arrives is the peer's concern.
-		_ = (&writer{conn: raw}).line(head{answer: json.RawMessage("null"), failed: true}, body)
+		_ = (&writer{transport: t}).line(head{answer: json.RawMessage("null"), failed: true}, body)
 	}
-	raw.Close()
+	_ = t.close(&endError{reason: message})
 	peer.Release()
 	l.log().Warn(message, append(facts, "user", peer.User, "session", peer.Session, "pid", peer.PID)...)
 }

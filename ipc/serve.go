@@ -95,20 +95,29 @@ func (s *serving) read(ctx context.Context) *endError {
 		heard = func() { alarm.Reset(c.silence) }
 	}
 	for {
-		line, err := c.frames.next()
-		switch {
-		case errors.Is(err, errTooLong):
-			// The reason is told as well as a peer can hear that does not stop writing.
-			c.refuse(json.RawMessage("null"), invalid("a line may have at most 6 MiB; the connection is closed"))
-			return &endError{reason: err.Error()}
-		case err != nil:
-			return &endError{reason: "the other side hung up", hungUp: true}
+		line, err := c.transport.next()
+		if err != nil {
+			return c.ended(err)
 		}
 		heard()
 		if why := s.take(ctx, line); why != nil {
 			return why
 		}
 	}
+}
+
+// ended says why there is no next message.
+func (c *Conn) ended(err error) *endError {
+	var cut *endError
+	switch {
+	case errors.Is(err, errTooLong):
+		// The reason is told as well as a peer can hear that does not stop writing.
+		c.refuse(json.RawMessage("null"), invalid("a line may have at most 6 MiB; the connection is closed"))
+		return &endError{reason: err.Error()}
+	case errors.As(err, &cut):
+		return cut
+	}
+	return &endError{reason: "the other side hung up", hungUp: true}
 }
 
 // take deals with one line.

@@ -5,27 +5,23 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/castray/castray/ipc/protocol"
 )
 
-const (
-	// writeTimeout is how long a peer may leave its end full before the connection is cut.
-	writeTimeout = 10 * time.Second
-	// keepBuffer is the largest write buffer that an idle connection keeps. Longer bodies are written from where they
-	// are, in three pieces.
-	keepBuffer = 32 << 10
-)
+// keepBuffer is the largest write buffer that an idle connection keeps. Longer bodies are written from where they are,
+// in three pieces.
+const keepBuffer = 32 << 10
 
 // errTooBig refuses to write what the other side would have to refuse to read. Nothing was written.
 var errTooBig = errors.New("the message is longer than the 6 MiB of a line")
 
-// writer writes whole lines, one at a time.
+// writer writes whole messages, one at a time.
 type writer struct {
-	conn net.Conn
-	mu   sync.Mutex
-	buf  []byte
+	transport transport
+	mu        sync.Mutex
+	buf       []byte
+	pieces    [3][]byte
 }
 
 // line writes one message and returns when the transport has taken all of it. After an error other than errTooBig part
@@ -41,18 +37,16 @@ func (w *writer) line(h head, body []byte) error {
 	if len(buf)+len(body)+1 > protocol.MaxLine {
 		return errTooBig
 	}
-	if err := w.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
+	pieces := append(net.Buffers(w.pieces[:0]), buf)
 	if len(body) > keepBuffer {
-		w.buf = buf[:0]
-		pieces := net.Buffers{buf, body, []byte("}\n")}
-		_, err := pieces.WriteTo(w.conn)
-		return err
+		pieces = append(pieces, body, []byte("}\n"))
+	} else {
+		buf = append(append(buf, body...), "}\n"...)
+		pieces[0] = buf
 	}
-	buf = append(append(buf, body...), "}\n"...)
 	w.buf = buf[:0]
-	_, err := w.conn.Write(buf)
+	err := w.transport.send(pieces)
+	clear(pieces) // else a body of 6 MiB would stay for as long as the connection idles
 	return err
 }
 
