@@ -58,9 +58,9 @@ func plain(a netip.AddrPort) netip.AddrPort {
 
 var errNotInTable = errors.New("no program is found at the other side")
 
-// procOwner finds the uid of the socket between two addresses in Linux's /proc/net/tcp or tcp6. A socket that its program
-// has closed already has no inode, and shows as root's, whosever it was.
-func procOwner(table []byte, from, to netip.AddrPort) (uid string, found bool) {
+// procOwner finds the uid and the inode of the socket between two addresses in Linux's /proc/net/tcp or tcp6. A socket that
+// its program has closed already has no inode, and shows as root's, whosever it was.
+func procOwner(table []byte, from, to netip.AddrPort) (uid, inode string, found bool) {
 	lines := bufio.NewScanner(bytes.NewReader(table))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text()) // sl local rem st tx:rx tr:when retrnsmt uid timeout inode
@@ -73,11 +73,11 @@ func procOwner(table []byte, from, to netip.AddrPort) (uid string, found bool) {
 		}
 		if remote, err := procAddr(f[2]); err == nil && remote == to {
 			if _, err := strconv.ParseUint(f[7], 10, 32); err == nil {
-				return f[7], true
+				return f[7], f[9], true
 			}
 		}
 	}
-	return "", false
+	return "", "", false
 }
 
 // procAddr reads an address as the kernel prints it there: each 32 bits as a number of this machine, then the port.

@@ -52,7 +52,7 @@ func TestWhoseSocketThatIsOnLinux(t *testing.T) {
 		{"IPv6", procTCP6, "[::1]:49159", "[::1]:17321", "1004"},
 		{"not the same number in the other family", procTCP6, "127.0.0.1:49159", "127.0.0.1:17321", ""},
 	} {
-		uid, found := procOwner([]byte(row.table), at(row.from), at(row.to))
+		uid, _, found := procOwner([]byte(row.table), at(row.from), at(row.to))
 		if uid != row.uid || found != (row.uid != "") {
 			t.Errorf("%s: %q", row.name, uid)
 		}

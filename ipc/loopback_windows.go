@@ -51,3 +51,6 @@ func tcpTable(six bool) ([]byte, error) {
 	}
 	return nil, errors.New("it grows faster than it is read")
 }
+
+// identify has nothing to add: loopbackPeer names the process.
+func identify(p Peer, _, _ netip.AddrPort) Peer { return p }

@@ -1,6 +1,8 @@
 package ipc
 
 import (
+	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -48,5 +50,37 @@ func TestAliveFollowsTheProcessBeyondItsConnection(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestIdentifyFindsTheProcessOfALoopbackConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	app, _ := startApp(t, tcpApp+l.Addr().String())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ours, theirs, err := ends(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, _ := os.Executable()
+	if p := identify(Peer{User: "us"}, theirs, ours); p.User != "us" || p.PID != app.Process.Pid || p.Exe != exe {
+		t.Errorf("%+v, want process %d with %s", p, app.Process.Pid, exe)
+	}
+	if p := identify(Peer{}, ours, theirs); p.PID != os.Getpid() {
+		t.Errorf("our own end is of process %d", p.PID)
+	}
+	c.Close()
+	if err := app.Wait(); err != nil {
+		t.Error(err)
+	}
+	if p := identify(Peer{User: "us"}, theirs, ours); p != (Peer{User: "us"}) {
+		t.Errorf("nobody has it open any more: %+v", p)
 	}
 }
