@@ -1,5 +1,6 @@
 // Package ipc carries the local protocol between the agent and the apps of one user on one workstation: a Unix socket
-// or a Windows named pipe, the question who is at the other end, and JSON-RPC 2.0 with one message a line.
+// or a Windows named pipe, the loopback WebSocket beside it, the question who is at the other end, and JSON-RPC 2.0 with
+// one message a line, or a text frame.
 //
 // It leaves to others what the messages mean: ipc/protocol has their shapes, bridge decides what an app may ask for.
 // It never learns FHIRcast. Who else has to listen on the loopback asks AdmitLoopback who is there.

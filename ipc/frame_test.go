@@ -14,14 +14,17 @@ import (
 
 func lines(t *testing.T, r io.Reader) ([]string, error) {
 	t.Helper()
-	f := newFrames(r, agentBuffer)
-	var all []string
+	return all(newFrames(r, agentBuffer).next)
+}
+
+// all reads to the end and says what that was.
+func all(next func() ([]byte, error)) (messages []string, err error) {
 	for {
-		line, err := f.next()
+		m, err := next()
 		if err != nil {
-			return all, err
+			return messages, err
 		}
-		all = append(all, string(line))
+		messages = append(messages, string(m))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -59,8 +60,12 @@ func RemoveKeys(address string, k protocol.Keys) error {
 }
 
 // ReadKeys reads what WriteKeys wrote. errors.Is(err, fs.ErrNotExist) holds when there is no file; a file that is
-// another user's, or that others may open, is refused.
+// another user's, or that others may open, is refused. The address of a WebSocket does not say where the keys are: they
+// are those of the agent at DefaultAddress, if it has that port.
 func ReadKeys(address string) (protocol.Keys, error) {
+	if isWebSocket(address) {
+		return webKeys(address)
+	}
 	path, err := keysFile(address)
 	if err != nil {
 		return protocol.Keys{}, fmt.Errorf("read the keys: %w", err)
@@ -79,4 +84,20 @@ func ReadKeys(address string) (protocol.Keys, error) {
 		return protocol.Keys{}, errors.New("read the keys: the file is damaged: restart the agent, which writes it anew")
 	}
 	return k, nil
+}
+
+func webKeys(address string) (protocol.Keys, error) {
+	port, err := webPort(address)
+	if err != nil {
+		return protocol.Keys{}, fmt.Errorf("read the keys: %w", err)
+	}
+	standard, err := DefaultAddress()
+	if err != nil {
+		return protocol.Keys{}, fmt.Errorf("read the keys: %w", err)
+	}
+	k, err := ReadKeys(standard)
+	if err == nil && k.Port != port {
+		return protocol.Keys{}, fmt.Errorf("read the keys: the agent has no WebSocket at this port: %w", fs.ErrNotExist)
+	}
+	return k, err
 }

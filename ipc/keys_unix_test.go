@@ -95,6 +95,40 @@ func TestKeysThatCannotBeWrittenLeaveTheOldOnes(t *testing.T) {
 	}
 }
 
+func TestKeysOfAWebSocketAreTheDefaultAgents(t *testing.T) {
+	base := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	t.Setenv("HOME", base)
+	if err := os.MkdirAll(filepath.Join(base, "Library", "Application Support"), 0o700); err != nil { // of macOS
+		t.Fatal(err)
+	}
+	standard, err := DefaultAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, address := webListening(t)
+	serveAll(t, web, nil)
+	port, err := webPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteKeys(standard, protocol.Keys{Key: "k", AppKey: appKey, Port: port, PID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadKeys(address); err != nil || got.AppKey != appKey {
+		t.Errorf("read other keys than written: %v", err)
+	}
+	if !talks(t, address) {
+		t.Error("nobody answers at the WebSocket")
+	}
+	if _, err := ReadKeys("ws://127.0.0.1:1/v1"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the keys of an agent at another port: %v", err)
+	}
+	if _, err := ReadKeys("ws://hub.example.org/v1"); !errors.Is(err, errNoWebSocket) {
+		t.Errorf("the keys for another machine: %v", err)
+	}
+}
+
 func TestRunDirIsMadeAndJudged(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("XDG_RUNTIME_DIR", base)

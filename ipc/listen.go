@@ -25,6 +25,7 @@ type Listener struct {
 
 	raw     net.Listener
 	us      Peer
+	peerOf  func(net.Conn) (Peer, error)
 	release func() error // gives the address back
 	places  chan struct{}
 	refused atomic.Int64
@@ -38,6 +39,9 @@ type Listener struct {
 // its user only. One agent serves an address: of several that start at once exactly one wins, and the others get
 // ErrInUse. What a dead agent left there is dialled before it is replaced.
 func Listen(address string) (*Listener, error) {
+	if isWebSocket(address) {
+		return nil, errors.New("listen for apps: a WebSocket is an address for apps only; give the agent a socket or pipe and set local.websocket")
+	}
 	us, err := self()
 	if err != nil {
 		return nil, fmt.Errorf("listen for apps: %w", err)
@@ -46,10 +50,11 @@ func Listen(address string) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for apps: %w", err)
 	}
-	return &Listener{raw: raw, us: us, release: release, places: make(chan struct{}, maxConns)}, nil
+	return &Listener{raw: raw, us: us, peerOf: peerOf, release: release, places: make(chan struct{}, maxConns)}, nil
 }
 
-// Refused counts the peers turned away: of another user or session, or one too many.
+// Refused counts the peers turned away: of another user or session, or one too many; at the WebSocket also those that its
+// rules refuse.
 func (l *Listener) Refused() int64 { return l.refused.Load() }
 
 // Accept waits for the next app of our user. Others are turned away, counted and logged before a byte of theirs is
@@ -86,7 +91,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 
 // admit makes a connection of a peer that may talk to us, or turns it away.
 func (l *Listener) admit(raw net.Conn) *Conn {
-	peer, err := peerOf(raw)
+	peer, err := l.peerOf(raw)
 	if err == nil {
 		err = admit(l.us, peer)
 	}
@@ -137,8 +142,16 @@ func (l *Listener) Close() error {
 }
 
 // Dial connects to the agent at an address and checks that it is a process of our user before anything is sent to it.
-// errors.Is(err, fs.ErrNotExist) holds when no agent runs there.
+// With the address of a WebSocket it is DialWebSocket with the key that ReadKeys finds. errors.Is(err, fs.ErrNotExist)
+// holds when no agent runs there.
 func Dial(ctx context.Context, address string) (*Conn, error) {
+	if isWebSocket(address) {
+		keys, err := ReadKeys(address)
+		if err != nil {
+			return nil, fmt.Errorf("connect to the agent: %w", err)
+		}
+		return DialWebSocket(ctx, address, keys.AppKey)
+	}
 	us, err := self()
 	if err != nil {
 		return nil, fmt.Errorf("connect to the agent: %w", err)

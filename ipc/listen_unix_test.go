@@ -32,28 +32,6 @@ func listening(t *testing.T) (*Listener, string) {
 	return l, address
 }
 
-// serveAll accepts until the test ends and then waits for all connections.
-func serveAll(t *testing.T, l *Listener, accepted func(*Conn)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept(ctx)
-			if err != nil {
-				return
-			}
-			if accepted != nil {
-				accepted(conn)
-			}
-			all.Go(func() {
-				conn.Serve(ctx, echo)
-				conn.Peer().Release()
-			})
-		}
-	})
-	t.Cleanup(func() { cancel(); all.Wait(); l.Close() })
-}
-
 // talks reports whether an agent answers at the address.
 func talks(t *testing.T, address string) bool {
 	t.Helper()

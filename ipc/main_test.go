@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -47,4 +48,26 @@ func runApp(address string) int {
 	os.Stdin.Read(make([]byte, 1))
 	conn.Close("done")
 	return 0
+}
+
+// serveAll accepts until the test ends and then waits for all connections.
+func serveAll(t *testing.T, l *Listener, accepted func(*Conn)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept(ctx)
+			if err != nil {
+				return
+			}
+			if accepted != nil {
+				accepted(conn)
+			}
+			all.Go(func() {
+				conn.Serve(ctx, echo)
+				conn.Peer().Release()
+			})
+		}
+	})
+	t.Cleanup(func() { cancel(); all.Wait(); l.Close() })
 }

@@ -69,6 +69,31 @@ func TestAnotherUserIsNotAdmittedOnTheLoopback(t *testing.T) {
 	}
 }
 
+// DESIGN 3.2: at the WebSocket another user is hung up on, whatever he knows, and is named in the log. Our user is let in.
+func TestAnotherUserIsNotAdmittedToTheWebSocket(t *testing.T) {
+	_, run := asNobody(t)
+	l, address := webListening(t)
+	log := make(logged, 1)
+	l.Log = slog.New(slog.NewTextHandler(log, nil))
+	serveAll(t, l, nil)
+	if out := run(tcpApp + l.raw.Addr().String()); !strings.Contains(out, "connected") {
+		t.Fatal(out)
+	}
+	if line := <-log; !strings.Contains(line, "user=65534") || l.Refused() != 1 {
+		t.Errorf("%d refused, log %q", l.Refused(), line)
+	}
+	conn, err := DialWebSocket(t.Context(), address, appKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close("done")
+}
+
+// logged are the lines that a log is told.
+type logged chan string
+
+func (l logged) Write(b []byte) (int, error) { l <- string(b); return len(b), nil }
+
 func TestAnotherUserIsTurnedAwayByBothSides(t *testing.T) {
 	dir, run := asNobody(t)
 	address := filepath.Join(dir, "s")

@@ -50,4 +50,7 @@ func dial(ctx context.Context, name string) (net.Conn, error) {
 	return winio.DialPipeAccessImpLevel(ctx, name, windows.GENERIC_READ|windows.GENERIC_WRITE, winio.PipeImpLevelIdentification)
 }
 
-func nobodyThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+// nobodyThere tells that no agent listens: no pipe of that name, or nothing at the port.
+func nobodyThere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, windows.WSAECONNREFUSED)
+}
