@@ -34,7 +34,8 @@ const (
 // called before Dial returns; none begins after OutOfSync or after Wait returned. The ctx of a callback ends with its
 // connection. All but Name may be left empty.
 type Options struct {
-	Address string // $CASTRAY_SOCKET when empty, else ipc.DefaultAddress
+	Address string // $CASTRAY_SOCKET when empty, else ipc.DefaultAddress; or a WebSocket, ws://127.0.0.1:<port>/v1
+	AppKey  string // of castray.json, for a WebSocket; when empty it is read there, anew for each connection
 	Name    string
 	Version string
 	Events  []string // nil: all that the app may see; empty: none
@@ -143,6 +144,9 @@ func connection(ctx context.Context, o Options) (*ipc.Conn, error) {
 		if o.Address, err = ipc.DefaultAddress(); err != nil {
 			return nil, err
 		}
+	}
+	if o.AppKey != "" {
+		return ipc.DialWebSocket(ctx, o.Address, o.AppKey)
 	}
 	return ipc.Dial(ctx, o.Address)
 }
