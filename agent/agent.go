@@ -149,11 +149,18 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	listener.Log = a.cfg.Log
+	doors := []*door{{agent: a, listener: listener}}
 	if a.keys, err = newKeys(); err == nil {
+		if web := a.openWebSocket(listener); web != nil {
+			doors = append(doors, web)
+		}
 		err = ipc.WriteKeys(a.cfg.Address, a.keys)
 	}
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		for _, d := range doors {
+			err = errors.Join(err, d.listener.Close())
+		}
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,8 +172,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.begin()
 	a.wait.Go(a.watchScreen)
 	a.publish() // before an app can ask for it
-	door := &door{agent: a, listener: listener}
-	a.wait.Go(func() { door.serve(late) })
+	for _, d := range doors {
+		a.wait.Go(func() { d.serve(late) })
+	}
 	a.own(ctx)
 	cancel()
 	a.stop()

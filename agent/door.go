@@ -41,6 +41,22 @@ type door struct {
 	listener *ipc.Listener
 }
 
+// openWebSocket is the door beside the pipe, if there is to be one. When its port cannot be had the agent runs without: the
+// apps at the pipe must not lose it over that, and those that would have come here know that they are not connected.
+func (a *Agent) openWebSocket(pipe *ipc.Listener) *door {
+	local := a.cfg.Settings.Local
+	if !local.WebSocket {
+		return nil
+	}
+	web, port, err := pipe.ListenWebSocket(local.WebSocketPort, local.Origins, a.keys.AppKey)
+	if err != nil {
+		a.cfg.Log.Error("no WebSocket for apps: its port cannot be had; choose another local.websocket_port, or 0", "because", err.Error())
+		return nil
+	}
+	a.keys.Port = port
+	return &door{agent: a, listener: web}
+}
+
 func (d *door) serve(ctx context.Context) {
 	for {
 		conn, err := d.listener.Accept(ctx)

@@ -11,7 +11,7 @@ import (
 	"github.com/castray/castray/ipc/protocol"
 )
 
-// A sink writes to an app at the pipe.
+// A sink writes to an app at the pipe or the WebSocket.
 type sink struct {
 	conn  *ipc.Conn
 	ready <-chan struct{} // closed when the answer to hello is written

@@ -217,7 +217,10 @@ type viewer struct {
 func (w *world) viewer(name string, o client.Options) *viewer {
 	w.Helper()
 	v := &viewer{answer: 200}
-	o.Address, o.Name, o.Answers = w.address, name, true
+	o.Name, o.Answers = name, true
+	if o.Address == "" {
+		o.Address = w.address
+	}
 	note := func(s string) protocol.EventAnswer {
 		v.mu.Lock()
 		defer v.mu.Unlock()

@@ -102,6 +102,9 @@ func (b *builder) build() {
 	}
 	c.Local.AnswerWithin = top.value("local.answer_within").(time.Duration)
 	c.Local.UnknownApps = top.text("local.unknown_apps")
+	c.Local.WebSocket = top.value("local.websocket").(bool)
+	c.Local.WebSocketPort = int(top.value("local.websocket_port").(int64))
+	c.Local.Origins = top.texts("local.origins")
 	c.Session.Shared = top.value("session.shared").(bool)
 	c.Session.RefuseMemoryOnly = top.text("session.memory_only") == "refuse"
 	b.checkShared(top)

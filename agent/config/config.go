@@ -19,6 +19,10 @@ type Config struct {
 	Local struct {
 		AnswerWithin time.Duration // more than 0, at most 900 ms
 		UnknownApps  string        // "allow": may follow, not send; "deny": refused
+		// WebSocket is whether the loopback WebSocket is open, at WebSocketPort (0 = any) and for pages of Origins.
+		WebSocket     bool
+		WebSocketPort int
+		Origins       []string
 	}
 	// Apps are the rules for local apps; the first that fits holds.
 	Apps []App

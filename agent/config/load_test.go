@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,18 @@ func TestNothingConfiguredIsErrNoneWithDefaults(t *testing.T) {
 	}
 	if o := origin(t, c, "local.answer_within"); o != (Origin{"local.answer_within", `"800ms"`, "default"}) {
 		t.Errorf("origin %v", o)
+	}
+}
+
+// DESIGN 3.2: off unless configured, and then with what was configured.
+func TestWebSocketIsOffUnlessConfigured(t *testing.T) {
+	c := mustLoad(t, Sources{File: save(t, "castray.toml", oneSite)})
+	if l := c.Local; l.WebSocket || l.WebSocketPort != 0 || len(l.Origins) != 0 {
+		t.Errorf("without a word of it: %+v", l)
+	}
+	c = mustLoad(t, Sources{File: save(t, "castray.toml", oneSite+"[local]\nwebsocket = true\nwebsocket_port = 17321\norigins = [\"https://viewer.example.org\"]\n")})
+	if l := c.Local; !l.WebSocket || l.WebSocketPort != 17321 || !slices.Equal(l.Origins, []string{"https://viewer.example.org"}) || len(c.Warnings) != 0 {
+		t.Errorf("%+v, warnings %q", l, c.Warnings)
 	}
 }
 

@@ -195,9 +195,9 @@ func TestOverruledWishIsNoProblem(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	path := save(t, "castray.toml", "[local]\nwebsocket = true\n[launch]\nscheme = false\nport = 2116\n[ui]\npatient = \"none\"\nlanguage = \"de\"\n"+oneSite)
+	path := save(t, "castray.toml", "[local]\nendpoint = true\n[launch]\nscheme = false\nport = 2116\n[ui]\npatient = \"none\"\nlanguage = \"de\"\n"+oneSite)
 	got := strings.ReplaceAll(strings.Join(mustLoad(t, Sources{File: path}).Warnings, "\n"), path, "FILE")
-	want := "FILE:2:1: local.websocket: not in this version, without effect\n" +
+	want := "FILE:2:1: local.endpoint: not in this version, without effect\n" +
 		"FILE:5:1: launch.port: not in this version, without effect\n" +
 		"FILE:8:1: ui.language: not in this version, without effect"
 	if got != want {
