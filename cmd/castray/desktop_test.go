@@ -33,6 +33,7 @@ func TestDesktop(t *testing.T) {
 		{"SecretInTheKeyring", secretInTheKeyring},
 		{"BrowserNeverComesBack", browserNeverComesBack},
 		{"FifteenLinesOfPython", fifteenLinesOfPython},
+		{"AWebPageFollows", aWebPageFollows},
 		{"Demo", demo},
 		{"Pictures", pictures},
 	} {
