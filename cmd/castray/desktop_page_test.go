@@ -44,6 +44,11 @@ func aWebPageFollows(s *session) {
 		s.Errorf("the page's row is not among %+v", st.Apps)
 	}
 
+	watching := s.start(s.castrayFile, "watch", "--json", "--socket", fmt.Sprintf("ws://127.0.0.1:%d/v1", keys.Port))
+	watching.eventually("our own command is told who is current, over the WebSocket", func() bool { return watching.opened("p01") })
+	watching.stop()
+	s.until("it has left", func(st protocol.Status) bool { return len(st.Apps) == 1 })
+
 	refused := person.open(foreign + fragment)
 	person.shows(refused, "out of sync")
 	guess := person.open(listed + fmt.Sprintf("/#%d,%s", keys.Port, "guess"))
