@@ -138,3 +138,22 @@ func TestAPortThatIsTaken(t *testing.T) {
 		t.Errorf("the log says %s", text)
 	}
 }
+
+// A rule holds for its executable on every transport, by its content too.
+func TestARuleHoldsAtTheWebSocket(t *testing.T) {
+	t.Parallel()
+	_, digest := program(t)
+	h := newHospital(t)
+	h.rules(fmt.Sprintf("[local]\nwebsocket = true\nunknown_apps = \"deny\"\n[[app]]\nname = \"viewer\"\nsha256 = %q\ncontrol = true\n", digest))
+	keys, err := ipc.ReadKeys(h.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := h.viewer("viewer", client.Options{Address: fmt.Sprintf("ws://127.0.0.1:%d/v1", keys.Port), AppKey: keys.AppKey})
+	if err := v.Call(h.ctx, protocol.MethodPause, protocol.PauseParams{}, nil); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	if s := h.phase(protocol.PhasePaused); len(s.Apps) != 1 || s.Apps[0].Via != "websocket" {
+		t.Errorf("rows %+v", s.Apps)
+	}
+}

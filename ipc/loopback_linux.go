@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // loopbackPeer asks the kernel's table of sockets whose the one is that connects from there to us.
@@ -28,8 +30,8 @@ func socketBetween(from, to netip.AddrPort) (uid, inode string, err error) {
 	return "", "", errNotInTable
 }
 
-// identify finds the process that has the socket from there to us open: it looks through all that the user has, so it is
-// for peers that are admitted. Of several that share the socket it is one, and none if we may look into none.
+// identify finds the process that has the socket from there to us open, and holds it. It looks through all that the user
+// has, so it is for peers that are admitted. Of several that share the socket it is one, and none if we may look into none.
 func identify(p Peer, from, to netip.AddrPort) Peer {
 	_, inode, err := socketBetween(from, to)
 	if err != nil {
@@ -41,19 +43,29 @@ func identify(p Peer, from, to netip.AddrPort) Peer {
 		if err != nil {
 			continue
 		}
-		fd := openFile(pid, "socket:["+inode+"]")
-		if fd == "" {
-			continue
+		if found := p.at(pid, "socket:["+inode+"]"); found.PID != 0 {
+			return found
 		}
-		p.PID = pid
-		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		// The number may be another's by now, who then has not this socket.
-		if now, _ := os.Readlink(fd); now == "socket:["+inode+"]" {
-			p.Exe = strings.TrimSuffix(exe, " (deleted)")
-		}
-		return p
 	}
 	return p
+}
+
+// at adds what is known of a process that has that open, nothing if it has not.
+func (p Peer) at(pid int, open string) Peer {
+	fd := openFile(pid, open)
+	if fd == "" {
+		return p
+	}
+	found := p
+	found.PID, found.process = pid, held(unix.PidfdOpen(pid, 0))
+	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	// Once we hold it the number stays its own; but is it still the one that has the socket?
+	if now, _ := os.Readlink(fd); now != open {
+		found.Release()
+		return p
+	}
+	found.Exe = strings.TrimSuffix(exe, " (deleted)")
+	return found
 }
 
 // openFile is the descriptor, as a path, by which a process has that open.

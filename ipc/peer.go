@@ -25,9 +25,10 @@ type Peer struct {
 }
 
 // Alive reports whether the process that connected still lives; known is false where the operating system does not
-// tell, or after Release. It may be called long after the connection has ended, and concurrently.
+// tell, after Release, and at the WebSocket: of a page that is closed the process, its browser, lives on. It may be called
+// long after the connection has ended, and concurrently.
 func (p Peer) Alive() (alive, known bool) {
-	if p.process == nil {
+	if p.process == nil || p.Via == ViaWebSocket {
 		return false, false
 	}
 	return p.process.alive()

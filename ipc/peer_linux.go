@@ -38,11 +38,13 @@ func (p Peer) program() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if alive, _ := p.Alive(); !alive {
-		file.Close()
-		return nil, errNoProgram
+	if p.process != nil {
+		if alive, _ := p.process.alive(); alive {
+			return file, nil
+		}
 	}
-	return file, nil
+	file.Close()
+	return nil, errNoProgram
 }
 
 // serverOf asks the kernel who listens at the socket that we dialled.
@@ -70,8 +72,12 @@ type process struct{ pidfd *os.File }
 func holdProcess(fd, pid int) *process {
 	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 	if errors.Is(err, unix.ENOPROTOOPT) {
-		pidfd, err = unix.PidfdOpen(pid, 0)
+		return held(unix.PidfdOpen(pid, 0))
 	}
+	return held(pidfd, err)
+}
+
+func held(pidfd int, err error) *process {
 	switch {
 	case errors.Is(err, unix.ESRCH):
 		return &process{}

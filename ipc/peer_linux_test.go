@@ -70,15 +70,29 @@ func TestIdentifyFindsTheProcessOfALoopbackConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	exe, _ := os.Executable()
-	if p := identify(Peer{User: "us"}, theirs, ours); p.User != "us" || p.PID != app.Process.Pid || p.Exe != exe {
+	p := identify(Peer{User: "us", Via: ViaWebSocket}, theirs, ours)
+	defer p.Release()
+	if p.User != "us" || p.PID != app.Process.Pid || p.Exe != exe {
 		t.Errorf("%+v, want process %d with %s", p, app.Process.Pid, exe)
 	}
-	if p := identify(Peer{}, ours, theirs); p.PID != os.Getpid() {
-		t.Errorf("our own end is of process %d", p.PID)
+	// A rule may ask for the program's digest. That is not to say that the app lives: the process may be a browser's.
+	if digest, err := p.Digest(); err != nil || len(digest) != 64 {
+		t.Errorf("digest %q, %v", digest, err)
+	}
+	if alive, known := p.Alive(); alive || known {
+		t.Errorf("alive %v, known %v", alive, known)
+	}
+	ourEnd := identify(Peer{}, ours, theirs)
+	defer ourEnd.Release()
+	if ourEnd.PID != os.Getpid() {
+		t.Errorf("our own end is of process %d", ourEnd.PID)
 	}
 	c.Close()
 	if err := app.Wait(); err != nil {
 		t.Error(err)
+	}
+	if _, err := p.Digest(); err == nil {
+		t.Error("a process that has ended has a digest")
 	}
 	if p := identify(Peer{User: "us"}, theirs, ours); p != (Peer{User: "us"}) {
 		t.Errorf("nobody has it open any more: %+v", p)

@@ -180,6 +180,7 @@ func (w *web) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	ws, err := upgrader.Upgrade(out, r, nil)
 	if err != nil {
 		w.turnAway(peer, "the handshake is none of a WebSocket")
+		peer.Release()
 		return
 	}
 	s := newSocket(ws, peer, newLimits())
@@ -187,6 +188,7 @@ func (w *web) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	case w.admitted <- s:
 	case <-w.done:
 		_ = s.close(&endError{reason: "stopping", cause: net.ErrClosed})
+		peer.Release()
 	}
 }
 
