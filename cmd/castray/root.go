@@ -56,7 +56,7 @@ study in focus. "castray demo" shows it without a hospital. "castray run" is the
 		},
 	}
 	root.PersistentFlags().StringVar(&t.configFile, "config", "", "configuration `FILE`, instead of the user's own")
-	root.PersistentFlags().StringVar(&t.socket, "socket", "", "`ADDR`ess of the agent: a socket or pipe name, or for commands that join as apps ws://127.0.0.1:PORT/v1 of the user's own agent (default $CASTRAY_SOCKET, then the user's own)")
+	root.PersistentFlags().StringVar(&t.socket, "socket", "", "`ADDR`ess of the agent: a socket or pipe name, or ws://127.0.0.1:PORT/v1 of the user's own agent (default $CASTRAY_SOCKET, then the user's own)")
 	root.AddCommand(
 		t.runCommand(), t.demoCommand(), t.sandboxCommand(),
 		t.setupCommand(), t.loginCommand(), t.logoutCommand(), t.lockCommand(), t.userSwitchCommand(),
