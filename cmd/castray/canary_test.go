@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +62,7 @@ type aviary struct {
 // newAviary has a hospital whose sign-in server wants, if so, a secret of its client.
 func newAviary(t *testing.T, secret bool) *aviary {
 	dir := tempFolder(t)
-	v := &aviary{T: t, dir: dir, address: demoAddress(runtime.GOOS, dir), said: newOutput(), environ: []string{"CASTRAY_LOG_LEVEL=debug"}}
+	v := &aviary{T: t, dir: dir, address: demoAddress(runtime.GOOS, dir), said: newOutput(), environ: []string{"CASTRAY_LOG_LEVEL=debug", "CASTRAY_LOCAL_WEBSOCKET=true"}}
 	v.environ = append(v.environ, "CASTRAY_SOCKET="+v.address)
 	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "APPDATA", "LOCALAPPDATA", "ProgramData", "HOME"} {
 		v.environ = append(v.environ, name+"="+filepath.Join(dir, "home"))
@@ -266,6 +268,28 @@ func (v *aviary) rude(event func(id json.RawMessage) string) {
 	v.Error("the rude app was told nothing")
 }
 
+// knocks is a page that is refused at the WebSocket, whatever it says of the patient and the key.
+func (v *aviary) knocks(keys protocol.Keys) {
+	v.Helper()
+	at := fmt.Sprintf("http://127.0.0.1:%d/", keys.Port)
+	r, err := http.NewRequestWithContext(v.Context(), http.MethodGet, at+"v1?patient=Zwitscherkanari&key="+keys.AppKey, nil)
+	if err != nil {
+		v.Fatal(err)
+	}
+	r.Header.Set("Origin", "https://zwitscherkanari.example.org/CANARY-MRN-0815")
+	r.Header.Set("Authorization", "Bearer "+keys.AppKey)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		v.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusForbidden {
+		v.Errorf("%s, %v", answer.Status, err)
+	}
+	v.search("the answer to a page", fmt.Sprint(string(body), answer.Header))
+}
+
 // FC-SEC-05: what passes through is a patient, and nothing that is kept, shown or said has a trace of one.
 func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	v := newAviary(t, true)
@@ -298,10 +322,23 @@ func TestS11_CanaryIsInNoOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.run(canaryContext, exitDone, "send", "Patient-open", "--file", "-")
-	if event := <-seen; !strings.Contains(event, canary[0]) { // so that there is something to be found
-		t.Fatal(event)
+	v.knocks(keys)
+	page, err := client.Dial(t.Context(), client.Options{Address: fmt.Sprintf("ws://127.0.0.1:%d/v1", keys.Port), AppKey: keys.AppKey, Name: "page",
+		Event: func(_ context.Context, e *client.Event) protocol.EventAnswer {
+			seen <- string(e.Event.Event)
+			return protocol.EventAnswer{}
+		}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	v.run(canaryContext, exitDone, "send", "Patient-open", "--file", "-")
+	for range 2 {
+		if event := <-seen; !strings.Contains(event, canary[0]) { // so that there is something to be found
+			t.Fatal(event)
+		}
+	}
+	page.Close()
+	_ = page.Wait()
 
 	// Requests that are refused: by their shape, by configuration, by their scope, and said wrong.
 	v.run(canaryRefused, exitUsage, "send", "Patient-open", "--file", "-")
