@@ -41,7 +41,7 @@ func CheckParameter(entry string) error {
 // parameters is the authorization request (SMART 2.2 app-launch, 2.0.6; RFC
 // 6749, 4.1.1). A standalone launch has no launch parameter.
 func (a *Attempt) parameters() url.Values {
-	site := a.launcher.Site
+	site := a.site
 	q := url.Values{}
 	for _, p := range site.Authorize {
 		name, value, _ := strings.Cut(p, "=")
@@ -57,6 +57,9 @@ func (a *Attempt) parameters() url.Values {
 	q.Set("code_challenge_method", "S256")
 	if a.nonce != "" {
 		q.Set("nonce", a.nonce)
+	}
+	if !a.ehr.Launch.IsZero() {
+		q.Set("launch", a.ehr.Launch.Reveal())
 	}
 	if prompt := strings.Fields(q.Get("prompt")); a.anew && !slices.Contains(prompt, "login") {
 		q.Set("prompt", strings.Join(append(prompt, "login"), " ")) // beside what the site wants, consent perhaps
@@ -78,6 +81,10 @@ func (a *Attempt) build() error {
 	u.RawQuery = q.Encode()
 	if a.URL = u.String(); len(a.URL) <= urlLimit {
 		return nil
+	}
+	if a.rc.srv == nil {
+		return &failure{doing: "authorize: the address is over 8000 bytes",
+			sentence: "This site asks for so much that browsers refuse the address: your administrator has to set redirect = \"loopback\", or list fewer events."}
 	}
 	page := &postPage{path: postPath + random(), html: formOf(a.meta.authorize, own)}
 	a.rc.mu.Lock()

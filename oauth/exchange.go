@@ -23,7 +23,7 @@ const askedSkew = time.Minute
 // 7636, 4.5). A correct server answers a second sending by revoking all.
 func (a *Attempt) exchange(ctx context.Context, code string) (*Session, error) {
 	l := a.launcher
-	w := l.web()
+	w := l.webAs(a.site)
 	ends := saved{
 		Issuer: string(a.meta.issuer), Token: a.meta.token, Revoke: a.meta.revoke, SecretInForm: a.meta.secretInForm, ClientID: l.Site.ClientID,
 	}

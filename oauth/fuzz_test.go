@@ -18,7 +18,7 @@ func FuzzRedirect(f *testing.F) {
 	f.Add("GET", "/done/", "evil.example", "")
 	f.Add("GET", "/callback", "127.0.0.1:17321", "state="+state+"&error=x&error_description=<b>\u202e{user}&error_uri=https://as.example/<b>")
 	f.Fuzz(func(t *testing.T, method, path, host, query string) {
-		rc := newReceiver("127.0.0.1:17321")
+		rc := newReceiver("127.0.0.1:17321", "http://127.0.0.1:17321/callback")
 		a := &Attempt{launcher: new(Launcher), meta: &metadata{issuer: "https://as.example", authorize: "https://as.example/authorize"},
 			rc: rc, state: state, answer: make(chan answer, 1), ending: newEnding()}
 		rc.hold(a)

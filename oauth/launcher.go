@@ -54,6 +54,8 @@ type Attempt struct {
 	Until time.Time
 
 	launcher   *Launcher
+	site       Site // the launcher's, as an EHR launch changes it
+	ehr        EHRLaunch
 	meta       *metadata
 	rc         *receiver
 	state      string
@@ -82,15 +84,17 @@ func (l *Launcher) SignIn(ctx context.Context) (*Session, error) {
 // the link themselves. It opens no browser. An attempt that was pending is
 // superseded: its Wait returns at once.
 func (l *Launcher) Start(ctx context.Context) (*Attempt, error) {
-	return l.start(ctx, l.Site.Shared)
+	return l.start(ctx, l.Site.Shared, EHRLaunch{})
 }
 
 // StartAnew is Start for another person than the one who signed in last: the
 // server is asked to let nobody in for what the browser remembers (OpenID
 // Connect Core, 3.1.2.1, prompt=login).
-func (l *Launcher) StartAnew(ctx context.Context) (*Attempt, error) { return l.start(ctx, true) }
+func (l *Launcher) StartAnew(ctx context.Context) (*Attempt, error) {
+	return l.start(ctx, true, EHRLaunch{})
+}
 
-func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
+func (l *Launcher) start(ctx context.Context, anew bool, e EHRLaunch) (*Attempt, error) {
 	if err := l.Site.Check(); err != nil {
 		return nil, err
 	}
@@ -110,7 +114,7 @@ func (l *Launcher) start(ctx context.Context, anew bool) (*Attempt, error) {
 			"algorithm", alg)
 	}
 	a := &Attempt{
-		Until: time.Now().Add(l.wait()), launcher: l, meta: meta,
+		Until: time.Now().Add(l.wait()), launcher: l, site: e.site(l.Site), ehr: e, meta: meta,
 		state: random(), verifier: NewSecret(random()), anew: anew,
 		answer: make(chan answer, 1), ending: newEnding(), superseded: make(chan struct{}),
 	}
@@ -197,6 +201,10 @@ func (l *Launcher) receive(ctx context.Context, a *Attempt) error {
 	if err != nil {
 		return err
 	}
+	open := func() (*receiver, error) { return listen(ctx, ports) }
+	if l.Site.Redirect == SchemeRedirect {
+		open = func() (*receiver, error) { return newReceiver("", SchemeRedirect), nil }
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if old := l.pending; old != nil {
@@ -204,7 +212,7 @@ func (l *Launcher) receive(ctx context.Context, a *Attempt) error {
 		a.rc.hold(a) // before the older one can let go
 		close(old.superseded)
 	} else {
-		if a.rc, err = listen(ctx, ports); err != nil {
+		if a.rc, err = open(); err != nil {
 			return err
 		}
 		a.rc.hold(a)
@@ -245,13 +253,16 @@ func (l *Launcher) discovered(ctx context.Context) (*metadata, error) {
 }
 
 // web is how we speak with the servers of the site, as its client.
-func (l *Launcher) web() *web {
+func (l *Launcher) web() *web { return l.webAs(l.Site) }
+
+// webAs is web with the site as an attempt spells it.
+func (l *Launcher) webAs(site Site) *web {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.client == nil {
 		l.client = &credential{site: l.Site, store: l.Credentials}
 	}
-	w := newWeb(l.Site, l.HTTP)
+	w := newWeb(site, l.HTTP)
 	w.client = l.client
 	return w
 }

@@ -61,6 +61,17 @@ var (
 			"Eine ältere Anmeldung",
 			"Nach dieser Anmeldung hat eine andere begonnen, oder diese ist zu Ende. Sie können diesen Tab schließen.",
 		}}
+	noticeStateless = notice{"bad",
+		[]string{
+			"Not signed in",
+			"The sign-in server reports a problem.",
+			"If no sign-in page is open any more, choose <strong>Sign in</strong> in Castray's menu. You may close this tab.",
+		},
+		[]string{
+			"Nicht angemeldet",
+			"Der Anmeldeserver meldet ein Problem.",
+			`Wenn keine Anmeldeseite mehr offen ist, wählen Sie im Menü von Castray <strong lang="en">Sign in</strong>. Diesen Tab können Sie schließen.`,
+		}}
 	noticeNeutral = notice{"plain",
 		[]string{"Nothing here", "There is nothing to see at this address."},
 		[]string{"Hier ist nichts", "An dieser Adresse gibt es nichts zu sehen."}}

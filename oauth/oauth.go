@@ -1,6 +1,6 @@
 // Package oauth signs a user in with SMART App Launch 2.2 and keeps the
-// sign-in alive: discovery, the standalone launch in the system browser, the
-// code exchange, refresh, and revocation at sign-out.
+// sign-in alive: discovery, the launch in the system browser, standalone or by an
+// EHR, the code exchange, refresh, and revocation at sign-out.
 //
 // A Launcher is the sign-in of one site. It yields a Session, which owns the
 // tokens: they never leave this package. Others get an *http.Client that signs
@@ -48,7 +48,8 @@ type Site struct {
 	Authorize []string
 	// Redirect is "loopback" (or empty) for any free port of 127.0.0.1, or
 	// "loopback:17321,17322" for the first free one of a list, where the server
-	// insists on registered ports.
+	// insists on registered ports; or SchemeRedirect, which comes in by
+	// Launcher.Redirected.
 	Redirect string
 	// IDTokenAlgs are algorithms (JWS names, asymmetric) that an id_token may be
 	// signed with besides RS256, which SMART prescribes.
@@ -171,9 +172,12 @@ func (s Site) usable(u *url.URL) error {
 
 // ports reads Redirect: nil means any.
 func (s Site) ports() ([]int, error) {
+	if s.Redirect == SchemeRedirect {
+		return nil, nil
+	}
 	word, list, fixed := strings.Cut(s.Redirect, ":")
 	if word != "" && word != "loopback" {
-		return nil, settingError("redirect", `must be "loopback" or "loopback:PORT,PORT"`)
+		return nil, settingError("redirect", `must be "loopback", "loopback:PORT,PORT" or "`+SchemeRedirect+`"`)
 	}
 	if !fixed {
 		return nil, nil

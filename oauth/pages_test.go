@@ -73,7 +73,7 @@ func TestEndingLingers(t *testing.T) {
 
 func TestNoticesAreWholeInEachLanguage(t *testing.T) {
 	full := facts{user: "U", site: "S", reason: "R", warning: "W", said: "Q", help: "H"}
-	for _, n := range []notice{noticeSignedIn, noticeNotSignedIn, noticeBusy, noticeSuperseded, noticeNeutral} {
+	for _, n := range []notice{noticeSignedIn, noticeNotSignedIn, noticeBusy, noticeSuperseded, noticeStateless, noticeNeutral} {
 		if len(n.en) != len(n.de) || len(n.en) < 2 || signs[n.sign] == "" {
 			t.Errorf("%q: %d lines, in German %d", n.en[0], len(n.en), len(n.de))
 			continue

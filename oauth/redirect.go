@@ -73,7 +73,8 @@ func listen(ctx context.Context, ports []int) (*receiver, error) {
 }
 
 func serve(ln net.Listener) *receiver {
-	rc := newReceiver(ln.Addr().String())
+	host := ln.Addr().String()
+	rc := newReceiver(host, "http://"+host+redirectPath)
 	rc.srv = &http.Server{
 		Handler:           rc,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -91,8 +92,8 @@ func serve(ln net.Listener) *receiver {
 	return rc
 }
 
-func newReceiver(host string) *receiver {
-	return &receiver{uri: "http://" + host + redirectPath, host: host, end: make(chan struct{})}
+func newReceiver(host, uri string) *receiver {
+	return &receiver{uri: uri, host: host, end: make(chan struct{})}
 }
 
 // hold makes a the attempt that answers belong to, and retires the one before.
@@ -126,7 +127,7 @@ func (rc *receiver) release(a *Attempt) {
 	rc.holders--
 	last := rc.holders == 0
 	rc.mu.Unlock()
-	if !last {
+	if !last || rc.srv == nil {
 		return
 	}
 	// Not Shutdown: browsers open connections in advance and say nothing on
@@ -170,26 +171,57 @@ func (rc *receiver) ending(path string) *ending {
 }
 
 func (rc *receiver) callback(w http.ResponseWriter, r *http.Request) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(q["state"]) != 1 {
+	a, reached := rc.take(r.URL.RawQuery)
+	switch reached {
+	case reachedOlder:
+		page(w, r, http.StatusGone, noticeSuperseded, facts{})
+	case reachedNobody:
 		page(w, r, http.StatusBadRequest, noticeNeutral, facts{})
-		return
+	case reachedPort:
+		page(w, r, http.StatusBadRequest, noticeStateless, facts{})
+	default:
+		// To an address without query, so that the code does not stay in the
+		// browser's history.
+		w.Header().Set("Location", a.ending.path)
+		page(w, r, http.StatusSeeOther, noticeBusy, facts{})
+	}
+}
+
+// reached is whom a redirect found.
+type reached int
+
+const (
+	reachedNobody  reached = iota
+	reachedPort            // an error without state, where an attempt waits: it may be its own, so it ends nothing
+	reachedOlder           // an attempt that was replaced or has ended
+	reachedAttempt         // the one that waits, which has its answer now
+)
+
+// take gives a redirect to the attempt whose state it brings.
+func (rc *receiver) take(query string) (*Attempt, reached) {
+	q, err := url.ParseQuery(query)
+	if err != nil || len(q["state"]) > 1 {
+		return nil, reachedNobody
+	}
+	if !q.Has("state") && q.Get("error") != "" && rc.waits() {
+		return nil, reachedPort
 	}
 	a, old := rc.match(q.Get("state"))
 	switch {
 	case old:
-		page(w, r, http.StatusGone, noticeSuperseded, facts{})
-		return
+		return nil, reachedOlder
 	case a == nil:
-		page(w, r, http.StatusBadRequest, noticeNeutral, facts{})
-		return
+		return nil, reachedNobody
 	}
-	a.ending.sent.Store(true)
-	a.answer <- a.judge(q) // has room for the one answer: match gives an attempt once
-	// To an address without query, so that the code does not stay in the
-	// browser's history.
-	w.Header().Set("Location", a.ending.path)
-	page(w, r, http.StatusSeeOther, noticeBusy, facts{})
+	a.ending.sent.Store(rc.host != "") // by the scheme no browser comes to us
+	a.answer <- a.judge(q)             // has room for the one answer: match gives an attempt once
+	return a, reachedAttempt
+}
+
+func (rc *receiver) waits() bool {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return rc.current != nil
 }
 
 // match finds whose state this is, in constant time per state, and takes the
@@ -230,7 +262,7 @@ func (a *Attempt) judge(q url.Values) answer {
 	}
 	if q.Has("error") {
 		said, help := a.told(q)
-		return answer{err: authorizeError(q.Get("error"), a.launcher.Site.Scopes), said: said, help: help}
+		return answer{err: authorizeError(q.Get("error"), a.site.Scopes), said: said, help: help}
 	}
 	if q.Get("code") == "" {
 		return answer{err: oddRedirect("it brings neither code nor error")}

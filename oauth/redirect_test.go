@@ -223,7 +223,7 @@ func TestTwoSitesAtOnce(t *testing.T) {
 }
 
 func TestRedirectPorts(t *testing.T) {
-	// Of SM-REDIR 02: both loopback modes. The scheme is not built.
+	// SM-REDIR-02: both loopback modes.
 	w := newWorld(t)
 	var lc net.ListenConfig
 	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -255,7 +255,7 @@ func TestRedirectPorts(t *testing.T) {
 	if got := w.tokenForms()[0].Get("redirect_uri"); got != c.uri {
 		t.Errorf("the exchange named %s", got)
 	}
-	for _, word := range []string{"io.github.castray://callback", "loopback:", "loopback:0", "loopback:70000", "loopback:a", "urn:x"} {
+	for _, word := range []string{"io.github.castray://elsewhere", "loopback:", "loopback:0", "loopback:70000", "loopback:a", "urn:x"} {
 		w.l.Site.Redirect = word
 		if _, err := w.l.Start(t.Context()); err == nil || !strings.Contains(oauth.Sentence(err), "redirect") {
 			t.Errorf("redirect = %q: %v", word, err)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, f Faults) {
 	case s.ClientID != "" && q.Get("client_id") != s.ClientID:
 		s.page(w, http.StatusBadRequest, "error", "This client_id is not registered.")
 		return
-	case !loopbackRedirect(q.Get("redirect_uri")):
-		s.page(w, http.StatusBadRequest, "error", "This redirect_uri is not registered: only http://127.0.0.1:<port>/callback is.")
+	case !loopbackRedirect(q.Get("redirect_uri")) && !slices.Contains(s.Redirects, q.Get("redirect_uri")):
+		s.page(w, http.StatusBadRequest, "error", "This redirect_uri is not registered: http://127.0.0.1:<port>/callback is.")
 		return
 	case f.MixUp != "":
 		http.Redirect(w, r, f.MixUp+"?"+q.Encode(), http.StatusFound)
@@ -42,11 +43,42 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, f Faults) {
 		s.back(w, r, t, f, "invalid_scope")
 	case len(s.Users) == 0:
 		s.back(w, r, t, f, "access_denied")
+	case q.Has("launch"):
+		s.launched(w, r, t, f)
 	case s.AutoApprove:
 		s.back(w, r, t, f, "")
 	default:
 		s.page(w, http.StatusOK, "login", map[string]any{"Ticket": s.put(t), "Users": s.Users})
 	}
+}
+
+// launched goes on with an EHR launch (SMART 2.2, app-launch, 2.0.4): the EHR knows who its user is.
+func (s *Server) launched(w http.ResponseWriter, r *http.Request, t ticket, f Faults) {
+	known := -1
+	if s.Launch != nil {
+		id, ok := s.Launch(r.Form.Get("launch"))
+		if known = slices.IndexFunc(s.Users, func(u User) bool { return u.ID == id }); !ok || known < 0 {
+			s.back(w, r, t, f, "invalid_request")
+			return
+		}
+		t.user = known
+	}
+	switch {
+	case !slices.Contains(strings.Fields(t.scope), "launch"):
+		s.back(w, r, t, f, "invalid_scope")
+	case s.AutoApprove:
+		s.back(w, r, t, f, "")
+	case known >= 0:
+		s.consentPage(w, t)
+	default:
+		s.page(w, http.StatusOK, "login", map[string]any{"Ticket": s.put(t), "Users": s.Users})
+	}
+}
+
+func (s *Server) consentPage(w http.ResponseWriter, t ticket) {
+	s.page(w, http.StatusOK, "consent", map[string]any{
+		"Ticket": s.put(t), "User": s.Users[t.user], "Client": t.client, "Scopes": strings.Fields(t.scope),
+	})
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
@@ -57,9 +89,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t.user = n
-	s.page(w, http.StatusOK, "consent", map[string]any{
-		"Ticket": s.put(t), "User": s.Users[n], "Client": t.client, "Scopes": strings.Fields(t.scope),
-	})
+	s.consentPage(w, t)
 }
 
 func (s *Server) consent(w http.ResponseWriter, r *http.Request, f Faults) {
