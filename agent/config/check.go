@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,14 +167,19 @@ func checkLanguage(v any) error {
 	return nil
 }
 
-func checkRedirect(v any) error {
-	s := v.(string)
+func checkRedirect(v any) error { return redirectOn(runtime.GOOS, v.(string)) }
+
+// redirectOn is checkRedirect for a system. macOS starts no second process for an address, but sends an event to the first.
+func redirectOn(goos, s string) error {
+	if s == oauth.SchemeRedirect {
+		if goos == "darwin" {
+			return errors.New(`a redirect to a scheme does not reach us on macOS; use "loopback"`)
+		}
+		return nil
+	}
 	fixed, ok := strings.CutPrefix(s, "loopback:")
 	if !ok {
-		if scheme, _, found := strings.Cut(s, "://"); found && strings.Contains(scheme, ".") {
-			return errors.New(`a redirect to a scheme of our own is not in this version; use "loopback"`)
-		}
-		return errors.New(`want "loopback" or, with ports, such as "loopback:17321,17322"`)
+		return errors.New(`want "loopback", with ports such as "loopback:17321,17322", or "` + oauth.SchemeRedirect + `"`)
 	}
 	var ports []string
 	for port := range strings.SplitSeq(fixed, ",") {
@@ -185,6 +191,9 @@ func checkRedirect(v any) error {
 	}
 	return nil
 }
+
+// tellsCallers says whether a system tells whose program is at the other end of a loopback connection.
+func tellsCallers(goos string) bool { return goos == "linux" || goos == "windows" }
 
 // checkURL takes https, and for a test hub http to an IP address of this machine. A name such as localhost is not
 // enough for http: what it resolves to is decided elsewhere. url.Parse prints the address, so its error stays here.

@@ -31,6 +31,12 @@ type Config struct {
 		Shared           bool // several people use this account, so nothing is kept
 		RefuseMemoryOnly bool // no sign-in where no keychain can keep it; never with Shared
 	}
+	// Launch is what may come from outside to start a sign-in.
+	Launch struct {
+		Port        int  // of the loopback GET /launch, 0 = off
+		Scheme      bool // castray://launch
+		HubHandover bool // hub.url and hub.topic, after a question
+	}
 	Log struct{ Level slog.Level }
 
 	// Warnings are sentences about settings that have no effect, each with its place.
@@ -50,7 +56,7 @@ type Site struct {
 	PlainBasic bool
 	Scopes     []string // as configured, but for the style; see Scopes for what to ask for
 	Authorize  []string // "name=value" to add to the authorization request
-	Redirect   string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"
+	Redirect   string   // "loopback", or with the ports registered there, in order of preference: "loopback:17321,17322"; or oauth.SchemeRedirect
 	CAFile     string   // "" is the system's authorities alone
 	// IDTokenAlgs are what an id_token may be signed with besides RS256.
 	IDTokenAlgs []string

@@ -87,7 +87,7 @@ var refusals = []struct {
 		"FILE:9:1: site.name: another [[site]] has this name"},
 	{"site's hub over http", oneSite + "hub.url = \"http://h.example.org\"\n", "FILE:5:1: site.hub.url: want https"},
 	{"site's hub with a token", oneSite + "hub.token_file = \"t\"\n", "FILE:5:1: site.hub.token_file: a site's hub is spoken to with the sign-in of the site"},
-	{"redirect", oneSite + "redirect = \"localhost\"\n", "FILE:5:1: site.redirect: want \"loopback\" or, with ports, such as \"loopback:17321,17322\""},
+	{"redirect", oneSite + "redirect = \"localhost\"\n", "FILE:5:1: site.redirect: want \"loopback\", with ports such as \"loopback:17321,17322\", or \"io.github.castray://callback\""},
 	{"a shared secret for id_tokens", oneSite + "id_token_algs = [\"ES384\", \"HS256\"]\n", "FILE:5:1: site.id_token_algs: want asymmetric algorithms, such as \"ES384\""},
 	{"redirect ports", oneSite + "redirect = \"loopback:1,1\"\n", "FILE:5:1: site.redirect: want different ports from 1 to 65535, such as \"loopback:17321,17322\""},
 
@@ -126,8 +126,8 @@ var refusals = []struct {
 	{"a style that there is not", oneSite + "scope_style = \"v3\"\n", "FILE:5:1: site.scope_style: want \"\", \"v1\" or \"v2\""},
 	{"a parameter without a value", oneSite + "authorize = [\"prompt=consent\", \"login_hint\"]\n", "FILE:5:1: site.authorize: entry 2 is no name=value"},
 	{"a parameter of ours", oneSite + "authorize = [\"state=canary\"]\n", "FILE:5:1: site.authorize: entry 1 sets what Castray sets itself"},
-	{"not built: redirect to a scheme", oneSite + "redirect = \"io.github.castray://callback\"\n",
-		"FILE:5:1: site.redirect: a redirect to a scheme of our own is not in this version; use \"loopback\""},
+	{"a redirect to another scheme", oneSite + "redirect = \"io.github.castray://elsewhere\"\n",
+		"FILE:5:1: site.redirect: want \"loopback\", with ports such as \"loopback:17321,17322\", or \"io.github.castray://callback\""},
 }
 
 // SM-AUTH-09, SM-SCOPE-01, SM-SCOPE-04: what a site may not add to a sign-in, and scopes that no server knows, are refused at load.
@@ -198,7 +198,6 @@ func TestWarnings(t *testing.T) {
 	path := save(t, "castray.toml", "[local]\nendpoint = true\n[launch]\nscheme = false\nport = 2116\n[ui]\npatient = \"none\"\nlanguage = \"de\"\n"+oneSite)
 	got := strings.ReplaceAll(strings.Join(mustLoad(t, Sources{File: path}).Warnings, "\n"), path, "FILE")
 	want := "FILE:2:1: local.endpoint: not in this version, without effect\n" +
-		"FILE:5:1: launch.port: not in this version, without effect\n" +
 		"FILE:8:1: ui.language: not in this version, without effect"
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

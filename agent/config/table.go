@@ -38,7 +38,7 @@ var tables = []table{
 					"Those that make the sign-in safe cannot be set."},
 			{name: "redirect", kind: text, def: "loopback", sources: filesOrPolicy, check: checkRedirect,
 				help: "Where the browser comes back to: `loopback` (`http://127.0.0.1:PORT/callback`, any port), `loopback:17321,17322` (the first of these ports " +
-					"that is free), or `io.github.castray://callback` (not on macOS; not in this version)."},
+					"that is free), or `io.github.castray://callback` (not on macOS; the scheme has to be [registered](launch.md#the-schemes))."},
 			{name: "id_token_algs", kind: list, sources: filesOrPolicy, check: checkAlgorithms,
 				help: "How the server may sign its proof of who signed in, besides `RS256`, which SMART prescribes: such as `ES384`. Never a shared secret."},
 			{name: "ca_file", kind: file, sources: filesOrPolicy,
@@ -127,14 +127,14 @@ var tables = []table{
 		}},
 
 	{name: "launch",
-		help: "Launches that come from outside.",
+		help: "Launches that come from outside; [launch.md](launch.md) tells how. Only sites that are configured can be launched.",
 		keys: []key{
-			{name: "port", kind: number, def: "0", sources: anywhere, state: ignored, check: checkPort,
-				help: "Port of the loopback `GET /launch`; 0 is off."},
-			{name: "scheme", kind: yesNo, def: "true", sources: anywhere, state: ignored, also: []string{"false"},
+			{name: "port", kind: number, def: "0", sources: anywhere, check: checkPort,
+				help: "Port of the loopback `GET /launch`; 0 is off. Not on macOS, which does not tell who connects."},
+			{name: "scheme", kind: yesNo, def: "true", sources: anywhere,
 				help: "Take `castray://launch?iss=..&launch=..`."},
-			{name: "hub_handover", kind: yesNo, def: "false", sources: anywhere, state: ignored,
-				help: "Take a hub and a topic from outside; asks in the tray each time."},
+			{name: "hub_handover", kind: yesNo, def: "false", sources: anywhere,
+				help: "Take a hub and a topic from outside, where the hub is on the host of a site's `fhir_url` or `hub.url`; asks in the tray each time."},
 		}},
 
 	{name: "ui",
