@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -42,7 +44,9 @@ type Config struct {
 	// Proxy and Networks are asked instead of the system (desktop.Proxies, desktop.Networks), in tests; nil is the system.
 	Proxy    func(*http.Request) (*url.URL, error)
 	Networks func() ([]netip.Prefix, error)
-	Log      *slog.Logger // nil discards
+	// Caller is asked instead of ipc.AdmitLoopback, in tests, whether a program of our user is at the other end.
+	Caller func(net.Conn) error
+	Log    *slog.Logger // nil discards
 }
 
 // An Agent is the running sidecar of one user. Make it with [New]; while Run runs, its other methods may be called from
@@ -72,6 +76,8 @@ type Agent struct {
 	tokenEnds  time.Time          // of the session, as last seen
 	endSess    context.CancelFunc // of session.Run
 	attempt    *attempt
+	launches   launches
+	handed     *handover       // a hub's session that stands for that of the sign-in or the configuration, nil = none
 	resuming   *resumption     // of a stored sign-in, nil = none
 	stored     <-chan struct{} // closed when nothing works on the stored sign-in any more; nil = nothing has
 	refused    *oauth.Session  // its hub does not take it, its server still may
@@ -102,12 +108,16 @@ func New(cfg Config) *Agent {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
+	if cfg.Caller == nil {
+		cfg.Caller = ipc.AdmitLoopback
+	}
 	if cfg.Networks == nil {
 		cfg.Networks = desktop.Networks
 	}
 	a := &Agent{cfg: cfg, in: make(chan order), nudge: make(chan struct{}, 1), done: make(chan struct{}),
 		asked: make(chan struct{}), launchers: make(map[string]*oauth.Launcher), notices: make(map[string]notice), pauses: make(map[string]int),
 		leftovers: make(map[*oauth.Launcher]bool)}
+	a.launches.seen = make(map[[sha256.Size]byte]*seenLaunch)
 	a.run = strings.ToLower(rand.Text()[:6])
 	a.proxies.Log = cfg.Log
 	a.quit = sync.OnceFunc(func() { close(a.asked) })
@@ -175,6 +185,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	for _, d := range doors {
 		a.wait.Go(func() { d.serve(late) })
 	}
+	a.openLaunchDoor(ctx)
 	a.own(ctx)
 	cancel()
 	a.stop()

@@ -23,6 +23,7 @@ func (a *Agent) watchSleep() *time.Ticker {
 // was alive before may not be any more, so the subscription is made anew and the context read (S2).
 func (a *Agent) lookAtClock() {
 	a.lookAtEnd()
+	a.lookAtLaunches()
 	a.giveBack()
 	wall, mono := a.cfg.Wall(), time.Now()
 	gap, late := wall.Round(0).Sub(a.wall.Round(0))-mono.Sub(a.mono), mono.Sub(a.mono)

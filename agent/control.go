@@ -12,7 +12,7 @@ import (
 )
 
 // controls are the methods that need control (DESIGN 3.2), whether this version has them or not.
-var controls = []string{protocol.MethodLaunch, protocol.MethodSignin, protocol.MethodSignout, protocol.MethodLock, protocol.MethodUserSwitch,
+var controls = []string{protocol.MethodLaunch, protocol.MethodLaunchAccept, protocol.MethodLaunchDecline, protocol.MethodSignin, protocol.MethodSignout, protocol.MethodLock, protocol.MethodUserSwitch,
 	protocol.MethodPause, protocol.MethodResume, protocol.MethodResync, protocol.MethodClear, protocol.MethodApps, protocol.MethodQuit}
 
 // Do does what the menu does: the methods of the local protocol that need control (DESIGN 3.2), with their params and
@@ -34,6 +34,18 @@ func (a *Agent) Do(ctx context.Context, method string, params json.RawMessage) (
 
 func (a *Agent) control(ctx context.Context, method string, params json.RawMessage) (any, error) {
 	switch method {
+	case protocol.MethodLaunch:
+		var p protocol.LaunchParams
+		if err := protocol.Decode(params, &p); err != nil {
+			return nil, err
+		}
+		_, why, err := a.take(ctx, p.URL)
+		if why != nil {
+			err = why.answer()
+		}
+		return nil, err
+	case protocol.MethodLaunchAccept, protocol.MethodLaunchDecline:
+		return nil, a.answerLaunch(ctx, method == protocol.MethodLaunchAccept)
 	case protocol.MethodSignin:
 		var p protocol.SigninParams
 		if err := protocol.Decode(params, &p); err != nil {

@@ -182,13 +182,16 @@ func (a *Agent) joinStatic(preview func([]string)) {
 		return
 	}
 	s := seat{hub: hub, user: "configured " + hub.URL, roots: roots, preview: preview}
+	if a.handed != nil { // whose session that is, nobody knows (S8)
+		s.hub.URL, s.hub.Topic, s.user = a.handed.url, a.handed.topic, ""
+	}
 	token, err := hub.Token()
 	if err != nil {
 		a.fail(err)
 		return
 	}
 	if token != "" {
-		s.client = oauth.Static(oauth.NewSecret(token.Reveal()), &http.Client{Transport: a.transport(roots)}, hub.URL)
+		s.client = oauth.Static(oauth.NewSecret(token.Reveal()), &http.Client{Transport: a.transport(roots)}, hub.URL) // and to no other origin, whatever is handed over
 	}
 	a.connect(s)
 }

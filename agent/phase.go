@@ -58,6 +58,9 @@ const (
 	problemScreenUnheard  = "screen_unheard"
 	problemClock          = oauth.RemarkClock
 	problemTokenSize      = oauth.RemarkTokenSize
+	problemLaunchWaiting  = "launch_waiting"
+	problemLaunchRefused  = "launch_refused"
+	problemLaunchOff      = "launch_off"
 )
 
 // The relay's, which sentences are about: the hub does not send us all that was asked for; an app named such an event.
@@ -114,6 +117,9 @@ var problemSentences = map[string]string{
 	problemScreenUnheard:             "Castray cannot hear when this screen is locked. Choose Sign out before you leave.",
 	problemClock:                     "The clock of this computer differs from that of the sign-in server: set the clock.",
 	problemTokenSize:                 "A server refuses requests with this sign-in, perhaps because its token is large. Tell your administrator.",
+	problemLaunchWaiting:             "An EHR wants to launch Castray: accept it, or decline it.",
+	problemLaunchRefused:             "A launch from outside was refused.",
+	problemLaunchOff:                 "Launches from the browser do not arrive here: another program uses their port. Sign in from the menu.",
 }
 
 // worstFirst are the problems in which a wrong patient may be on a screen.

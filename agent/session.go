@@ -66,6 +66,9 @@ func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	if !g.HubTopic.IsZero() {
 		hub.Topic = fhircast.Secret(g.HubTopic.Reveal())
 	}
+	if a.handed != nil { // the person said so
+		hub.URL, hub.Topic = a.handed.url, a.handed.topic
+	}
 	if hub.URL == "" || hub.Topic == "" {
 		a.stuck = true
 		a.notify(problemNoSession, "")
@@ -175,7 +178,7 @@ func (a *Agent) endSession() {
 	if a.endSess != nil {
 		a.endSess()
 	}
-	a.session, a.endSess, a.ended, a.expired = nil, nil, true, false
+	a.session, a.endSess, a.handed, a.ended, a.expired = nil, nil, nil, true, false
 	a.solved(problemSigninEnds)
 	a.notify(problemSigninEnded, "")
 	a.drop("the sign-in has ended")

@@ -61,6 +61,7 @@ type attempt struct {
 	cancel context.CancelFunc // of Wait, which closes it
 	site   string
 	start  starter
+	launch *launch // that it came of, nil = none
 }
 
 // A starter is one of a Launcher's ways to start.
@@ -81,10 +82,11 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start start
 	if a.static() {
 		return "", errNoSignIn
 	}
+	var of *launch
 	if p.Site == "" {
 		if err := a.do(ctx, func() {
 			if p.Site = a.siteName; a.attempt != nil {
-				p.Site, start = a.attempt.site, a.attempt.start
+				p.Site, start, of = a.attempt.site, a.attempt.start, a.attempt.launch
 			}
 		}); err != nil {
 			return "", err
@@ -94,24 +96,33 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start start
 	if s == nil {
 		return "", &protocol.Error{Code: protocol.CodeInvalidParams, Message: "No site of that name is configured."}
 	}
-	launcher, err := a.freeLauncher(ctx, s)
+	begun, err := a.startSignIn(ctx, s, start, of)
 	if err != nil {
-		return "", err
-	}
-	begun, err := start(launcher, ctx)
-	if err != nil {
-		words := oauth.Sentence(err)
-		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
-		return "", &protocol.Error{Code: protocol.CodeSigninNeeded, Message: words}
-	}
-	if err := a.do(ctx, func() { a.pending(s, begun, start) }); err != nil {
-		begun.Close()
 		return "", err
 	}
 	if p.Browser == nil || *p.Browser {
 		begun.Open(a.running)
 	}
 	return begun.URL, nil
+}
+
+// startSignIn starts one, of a launch or of none.
+func (a *Agent) startSignIn(ctx context.Context, s *config.Site, start starter, of *launch) (*oauth.Attempt, error) {
+	launcher, err := a.freeLauncher(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	begun, err := start(launcher, ctx)
+	if err != nil {
+		words := oauth.Sentence(err)
+		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
+		return nil, &protocol.Error{Code: protocol.CodeSigninNeeded, Message: words}
+	}
+	if err := a.do(ctx, func() { a.pending(s, begun, start, of) }); err != nil {
+		begun.Close()
+		return nil, err
+	}
+	return begun, nil
 }
 
 var errNoSignIn = &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This agent joins a hub without sign-in; configure a [[site]] to sign in."}
@@ -145,10 +156,10 @@ func (a *Agent) freeLauncher(ctx context.Context, s *config.Site) (*oauth.Launch
 }
 
 // pending waits for the person in the browser. What waited before, perhaps for another site, is given up.
-func (a *Agent) pending(s *config.Site, begun *oauth.Attempt, start starter) {
+func (a *Agent) pending(s *config.Site, begun *oauth.Attempt, start starter, of *launch) {
 	a.giveUp()
 	ctx, cancel := context.WithCancel(a.running)
-	at := &attempt{begun, cancel, s.Name, start}
+	at := &attempt{begun, cancel, s.Name, start, of}
 	a.attempt = at
 	a.solved(problemSigninFailed, problemSigninDeclined)
 	a.notify(problemSigninPending, "")
@@ -172,6 +183,9 @@ func (a *Agent) attempted(s *config.Site, at *attempt, session *oauth.Session, e
 	case err == nil:
 		a.paused, a.locked = false, false // who signs in wants to go on
 		a.pauses[""]++
+		if a.handed = nil; at.launch != nil {
+			a.handed = at.launch.hub
+		}
 		a.signedIn(s, session)
 	case errors.Is(err, oauth.ErrDeclined):
 		a.notify(problemSigninDeclined, oauth.Sentence(err))

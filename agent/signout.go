@@ -37,7 +37,8 @@ func (a *Agent) startSignOut(why protocol.Reason) <-chan struct{} {
 	if first := a.storedSite(); old.session == nil && first != nil {
 		old.launcher, _ = a.launcher(first) // without its authorities there is nobody to ask, and nothing was read
 	}
-	a.session, a.endSess, a.resuming, a.refused = nil, nil, nil, nil
+	a.session, a.endSess, a.resuming, a.refused, a.handed = nil, nil, nil, nil, nil
+	a.forgetQuestions()
 	a.ended, a.expired, a.paused, a.shut, a.stuck = false, false, false, false, a.static()
 	maps.DeleteFunc(a.notices, func(code string, _ notice) bool { return code != problemScreenUnheard && code != problemEarlierKept })
 	a.pauses[""]++

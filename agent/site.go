@@ -103,13 +103,19 @@ func (a *Agent) launcherFor(s *config.Site, store oauth.Store) (*oauth.Launcher,
 	if err != nil {
 		return nil, err
 	}
+	site := siteOf(s)
+	site.Shared = a.shared()
 	return &oauth.Launcher{
-		Site: oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Auth: s.Auth, PlainBasic: s.PlainBasic,
-			Scopes: config.Scopes(*s), Authorize: s.Authorize, Redirect: s.Redirect,
-			IDTokenAlgs: s.IDTokenAlgs, HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test, Shared: a.shared()},
-		HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, Credentials: a.cfg.Store,
-		RefuseMemoryOnly: a.cfg.Settings.Session.RefuseMemoryOnly, OpenURL: a.browse, Log: a.cfg.Log,
+		Site: site, HTTP: &http.Client{Transport: a.transport(roots)}, Store: store, Credentials: a.cfg.Store,
+		RefuseMemoryOnly: a.cfg.Settings.Session.RefuseMemoryOnly, OpenURL: a.browse, Stray: a.strayed, Log: a.cfg.Log,
 	}, nil
+}
+
+// siteOf is a configured site as package oauth sees it.
+func siteOf(s *config.Site) oauth.Site {
+	return oauth.Site{Name: s.Name, FHIRURL: s.FHIRURL, ClientID: s.ClientID, Auth: s.Auth, PlainBasic: s.PlainBasic,
+		Scopes: config.Scopes(*s), Authorize: s.Authorize, Redirect: s.Redirect,
+		IDTokenAlgs: s.IDTokenAlgs, HubURL: s.Hub.URL, Names2019: s.Hub.Dialect().LegacyNames, LoopbackHTTP: s.Hub.Test}
 }
 
 // siteRoots trusts what the site and its hub add to the system's authorities.

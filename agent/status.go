@@ -81,6 +81,7 @@ func (a *Agent) assemble() protocol.Status {
 		SignedIn: a.session != nil || a.static() && a.line != nil, Pending: v.Pending, LastEvent: v.LastEvent,
 		Apps: slices.Clone(v.Rows), Counters: v.Counters,
 	}
+	s.Counters.LaunchesRefused, s.Counters.StrayRedirects = int(a.launches.refused.Load()), int(a.launches.strays.Load())
 	if a.session != nil {
 		if g := a.session.Grant(); g.User.Name != "" || g.User.FHIRUser != "" {
 			s.User = &protocol.User{Name: g.User.Name}

@@ -30,6 +30,16 @@ func (s Site) Launched(iss string) bool {
 	return origin(theirs) == origin(ours) && path(theirs) == path(ours)
 }
 
+// Reaches reports whether a hub that was named from outside may get a token of this site: its origin is that of FHIRURL or
+// HubURL, and what would be sent there is encrypted.
+func (s Site) Reaches(hub string) bool {
+	u, err := url.Parse(hub)
+	if err != nil || s.usable(u) != nil || strings.ContainsAny(hub, "#\\") {
+		return false
+	}
+	return origin(u) == originOf(s.FHIRURL) || s.HubURL != "" && origin(u) == originOf(s.HubURL)
+}
+
 // StartEHR is Start for a launch by an EHR. The launch's FHIR base has to be that of the site, or nothing is sent.
 func (l *Launcher) StartEHR(ctx context.Context, e EHRLaunch) (*Attempt, error) {
 	if !l.Site.Launched(e.FHIRURL) {

@@ -202,3 +202,30 @@ func TestAnErrorWithoutStateEndsNothing(t *testing.T) {
 		t.Error("reported without anybody waiting")
 	}
 }
+
+// SM-FC-04, FC-LCH-02: a hub that was named from outside is reached only where the configuration already sends the token.
+func TestWhichHubFromOutsideIsReached(t *testing.T) {
+	site := oauth.Site{FHIRURL: "https://ehr.example.org/fhir", HubURL: "https://hub.example.org:8443/v2", ClientID: "castray"}
+	for hub, want := range map[string]bool{
+		"https://ehr.example.org/hub":            true,
+		"https://EHR.example.org:443/other/hub":  true,
+		"https://hub.example.org:8443/session/1": true,
+		"https://hub.example.org/v2":             false,
+		"http://ehr.example.org/hub":             false,
+		"https://evil.example/hub":               false,
+		"https://ehr.example.org@evil/hub":       false,
+		"https://evil@ehr.example.org/hub":       false,
+		"https://ehr.example.org.evil/hub":       false,
+		"https://ehr.example.org\\@evil/hub":     false,
+		"https://ehr.example.org/hub#x":          false,
+		"wss://ehr.example.org/hub":              false,
+		"":                                       false,
+	} {
+		if got := site.Reaches(hub); got != want {
+			t.Errorf("%q: %v", hub, got)
+		}
+	}
+	if (oauth.Site{FHIRURL: "https://ehr.example.org"}).Reaches("https://") {
+		t.Error("a hub without a host")
+	}
+}

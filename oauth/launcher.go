@@ -33,6 +33,9 @@ type Launcher struct {
 	OpenURL func(ctx context.Context, url string) error
 	// Wait is how long a person has in the browser; 0 = 5 minutes.
 	Wait time.Duration
+	// Stray is called for each redirect that came to a listener of this
+	// launcher and that no sign-in waits for; it must not block. nil = nothing.
+	Stray func()
 	// Log gets facts without secrets; nil = none.
 	Log *slog.Logger
 
@@ -201,7 +204,7 @@ func (l *Launcher) receive(ctx context.Context, a *Attempt) error {
 	if err != nil {
 		return err
 	}
-	open := func() (*receiver, error) { return listen(ctx, ports) }
+	open := func() (*receiver, error) { return listen(ctx, ports, l.Stray) }
 	if l.Site.Redirect == SchemeRedirect {
 		open = func() (*receiver, error) { return newReceiver("", SchemeRedirect), nil }
 	}

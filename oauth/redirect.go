@@ -32,10 +32,11 @@ type answer struct {
 // redirect of the older one finds a page that says so. The listener ends when
 // the last attempt that holds it lets go.
 type receiver struct {
-	uri  string
-	host string // the only Host we answer: a page that rebinds its DNS name has another
-	srv  *http.Server
-	end  chan struct{} // closed when Serve has returned
+	uri   string
+	host  string // the only Host we answer: a page that rebinds its DNS name has another
+	stray func() // nil = nobody counts
+	srv   *http.Server
+	end   chan struct{} // closed when Serve has returned
 
 	mu      sync.Mutex
 	holders int
@@ -45,7 +46,7 @@ type receiver struct {
 }
 
 // listen opens a receiver on the first port that is free. ports nil = any.
-func listen(ctx context.Context, ports []int) (*receiver, error) {
+func listen(ctx context.Context, ports []int, stray func()) (*receiver, error) {
 	var lc net.ListenConfig
 	var ln net.Listener
 	var err error
@@ -60,11 +61,11 @@ func listen(ctx context.Context, ports []int) (*receiver, error) {
 			return nil, &failure{doing: "redirect: no loopback address can be listened on",
 				sentence: "Castray cannot receive the answer of the browser on this computer: your administrator has to look at the local firewall."}
 		}
-		return serve(ln), nil
+		return serve(ln, stray), nil
 	}
 	for _, p := range ports {
 		if ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p))); err == nil {
-			return serve(ln), nil
+			return serve(ln, stray), nil
 		}
 	}
 	busy := strings.Trim(fmt.Sprint(ports), "[]")
@@ -72,9 +73,10 @@ func listen(ctx context.Context, ports []int) (*receiver, error) {
 		sentence: "Other programs use the ports that the sign-in needs (" + busy + "): close them, or have your administrator register another port."}
 }
 
-func serve(ln net.Listener) *receiver {
+func serve(ln net.Listener, stray func()) *receiver {
 	host := ln.Addr().String()
 	rc := newReceiver(host, "http://"+host+redirectPath)
+	rc.stray = stray
 	rc.srv = &http.Server{
 		Handler:           rc,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -142,6 +144,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ending := rc.ending(r.URL.Path)
 	switch {
 	case r.Host != rc.host:
+		rc.strayed()
 		page(w, r, http.StatusForbidden, noticeNeutral, facts{})
 	case rc.posts(w, r):
 	case r.URL.Path != redirectPath && ending == nil:
@@ -172,6 +175,9 @@ func (rc *receiver) ending(path string) *ending {
 
 func (rc *receiver) callback(w http.ResponseWriter, r *http.Request) {
 	a, reached := rc.take(r.URL.RawQuery)
+	if reached != reachedAttempt {
+		rc.strayed()
+	}
 	switch reached {
 	case reachedOlder:
 		page(w, r, http.StatusGone, noticeSuperseded, facts{})
@@ -184,6 +190,12 @@ func (rc *receiver) callback(w http.ResponseWriter, r *http.Request) {
 		// browser's history.
 		w.Header().Set("Location", a.ending.path)
 		page(w, r, http.StatusSeeOther, noticeBusy, facts{})
+	}
+}
+
+func (rc *receiver) strayed() {
+	if rc.stray != nil {
+		rc.stray()
 	}
 }
 

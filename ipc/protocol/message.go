@@ -148,7 +148,8 @@ type SubscribeParams struct {
 	Events []string `json:"events,omitzero"`
 }
 
-// LaunchParams carries an EHR launch URL.
+// LaunchParams carries what an EHR handed over: castray://launch?iss=..&launch=.. as the operating system gives it to us, or
+// only its query, from the question mark on; or the redirect of a sign-in to the scheme io.github.castray. It is a secret.
 type LaunchParams struct {
 	URL string `json:"url"`
 }

@@ -35,7 +35,10 @@ const (
 
 // Methods that need the key of castray.json, or a rule that grants control.
 const (
-	MethodLaunch     = "launch" // LaunchParams → {}
+	MethodLaunch        = "launch"         // LaunchParams → {}
+	MethodLaunchAccept  = "launch_accept"  // answers the question of the problem launch_waiting
+	MethodLaunchDecline = "launch_decline" // likewise
+
 	MethodSignin     = "signin" // SigninParams → SigninResult
 	MethodSignout    = "signout"
 	MethodLock       = "lock"

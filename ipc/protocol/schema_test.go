@@ -39,6 +39,8 @@ var methods = []method{
 	{"app", protocol.MethodSubscribe, protocol.SubscribeParams{}, protocol.Empty{}, true, false},
 	{"app", protocol.MethodStatus, protocol.Empty{}, protocol.Status{}, true, false},
 	{"app", protocol.MethodLaunch, protocol.LaunchParams{}, protocol.Empty{}, true, false},
+	{"app", protocol.MethodLaunchAccept, protocol.Empty{}, protocol.Empty{}, true, false},
+	{"app", protocol.MethodLaunchDecline, protocol.Empty{}, protocol.Empty{}, true, false},
 	{"app", protocol.MethodSignin, protocol.SigninParams{}, protocol.SigninResult{}, true, false},
 	{"app", protocol.MethodSignout, protocol.Empty{}, protocol.Empty{}, true, false},
 	{"app", protocol.MethodLock, protocol.Empty{}, protocol.Empty{}, true, false},

@@ -191,6 +191,9 @@ type Counters struct {
 	Superseded   int `json:"superseded"`
 	LateAnswers  int `json:"late_answers"`
 	Reconnects   int `json:"reconnects"`
+
+	LaunchesRefused int `json:"launches_refused,omitempty"`
+	StrayRedirects  int `json:"stray_redirects,omitempty"` // ends of sign-ins that no sign-in waits for
 }
 
 // seconds is the only shape a time has on the wire: RFC 3339, UTC, no fraction.
