@@ -19,6 +19,8 @@ const (
 	SwitchUser Command = "user_switch"
 	SignOut    Command = "signout"
 	CopyLink   Command = "copylink"
+	Accept     Command = "launch_accept"
+	Decline    Command = "launch_decline"
 	Pause      Command = "pause"
 	Resume     Command = "resume"
 	Resync     Command = "resync"
@@ -68,7 +70,9 @@ func Menu(v View, now time.Time) []Item {
 	items := []Item{tell(fit(headline(s), maxText)), tell(who(s, now)), {Separator: true}}
 	items = append(items, appLines(s, now)...)
 	items = append(items, problemLines(s.Problems)...)
-	items = append(items, Item{Separator: true}, click(v, SignIn, signInWords(s)))
+	items = append(items, Item{Separator: true},
+		click(v, Accept, launchWords(s, "Accept the launch")), click(v, Decline, launchWords(s, "Decline the launch")),
+		click(v, SignIn, signInWords(s)))
 	items = append(items, siteLines(v)...)
 	return append(items,
 		click(v, SwitchUser, "Switch user"),
@@ -184,6 +188,8 @@ func applies(v View, c Command) bool {
 		return s.SignedIn
 	case CopyLink:
 		return signingIn(v)
+	case Accept, Decline:
+		return launchWaits(s)
 	case Pause:
 		return subscribed(s.Phase) || s.Phase == protocol.PhaseOffline || s.Phase == protocol.PhaseConnecting
 	case Resume:
@@ -196,6 +202,11 @@ func applies(v View, c Command) bool {
 		return true
 	}
 	return false
+}
+
+// launchWaits reports whether a launch waits for an answer.
+func launchWaits(s protocol.Status) bool {
+	return slices.ContainsFunc(s.Problems, func(p protocol.Problem) bool { return p.Code == "launch_waiting" })
 }
 
 func signingIn(v View) bool { return v.SigningIn || v.Status.Phase == protocol.PhaseSigningIn }

@@ -52,6 +52,9 @@ func TestMenusReadLikeThis(t *testing.T) {
 			v.SigningIn = true
 			v.Status.Problems = []protocol.Problem{{Code: "signin_ends", Sentence: "Your sign-in ends in 10 minutes"}}
 		}},
+		{"a launch waits for an answer", func(v *View) { // SM-LCH-06
+			v.Status.Problems = []protocol.Problem{{Code: "launch_waiting", Sentence: "General Hospital wants to launch Castray: accept it, or decline it."}}
+		}},
 		{"another patient is shown", func(v *View) {
 			v.Status.Phase, v.Status.Sentence = protocol.PhaseOutOfSync, "NOT in sync: check the patient in every app"
 			v.Status.Apps[0].Outcome = protocol.OutcomeMismatch

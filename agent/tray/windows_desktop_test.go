@@ -28,7 +28,7 @@ func TestClicksArrive(t *testing.T) {
 		click(Quit)
 		return len(tray.lines) > 0
 	})
-	for _, c := range []Command{SignIn, SignOut, Pause, Resync, ClearAll} {
+	for _, c := range []Command{SignIn, SignOut, Accept, Decline, Pause, Resync, ClearAll} {
 		click(c)
 		got := tray.says(t)
 		for got == "click quit" {

@@ -54,6 +54,14 @@ func signInWords(s protocol.Status) string {
 	return "Sign in"
 }
 
+// launchWords are hidden while there is nothing to answer.
+func launchWords(s protocol.Status, words string) string {
+	if launchWaits(s) {
+		return words
+	}
+	return ""
+}
+
 func linkWords(v View) string {
 	if signingIn(v) {
 		return "Copy the sign-in link"
