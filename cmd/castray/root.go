@@ -59,7 +59,7 @@ study in focus. "castray demo" shows it without a hospital. "castray run" is the
 	root.PersistentFlags().StringVar(&t.socket, "socket", "", "`ADDR`ess of the agent: a socket or pipe name, or ws://127.0.0.1:PORT/v1 of the user's own agent (default $CASTRAY_SOCKET, then the user's own)")
 	root.AddCommand(
 		t.runCommand(), t.demoCommand(), t.sandboxCommand(),
-		t.setupCommand(), t.loginCommand(), t.logoutCommand(), t.lockCommand(), t.userSwitchCommand(),
+		t.setupCommand(), t.loginCommand(), t.logoutCommand(), t.launchCommand(), t.lockCommand(), t.userSwitchCommand(),
 		t.statusCommand(), t.appsCommand(), t.contextCommand(), t.watchCommand(), t.sendCommand(),
 		t.pauseCommand(), t.resumeCommand(), t.resyncCommand(), t.clearCommand(), t.quitCommand(),
 		t.configCommand(), t.versionCommand(),

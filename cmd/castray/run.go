@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,18 +25,21 @@ const memoryLimit = 64 << 20
 func (t *tool) runCommand() *cobra.Command {
 	var noTray bool
 	cmd := &cobra.Command{
-		Use:   "run",
+		Use:   "run [LAUNCH-URL]",
 		Short: "Run the agent, with its icon in the tray where there is one",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.runAgent(cmd.Context(), !noTray)
+		Long: `Runs the agent, and hands it the launch link that is given, if one is. Where an agent runs already that one gets the link,
+and this one ends.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return t.runAgent(cmd.Context(), !noTray, strings.Join(args, ""))
 		},
 	}
 	cmd.Flags().BoolVar(&noTray, "no-tray", false, "show no icon")
 	return cmd
 }
 
-func (t *tool) runAgent(ctx context.Context, withTray bool) error {
+// runAgent runs the agent, with a launch to begin with or "".
+func (t *tool) runAgent(ctx context.Context, withTray bool, launch string) error {
 	if t.env("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
@@ -56,16 +60,19 @@ func (t *tool) runAgent(ctx context.Context, withTray bool) error {
 	}
 	cfg := agent.Config{Settings: settings, Address: address, StateDir: paths.State, Host: hostName(), Version: version(), Log: log}
 	t.machine(&cfg)
-	err = t.host(ctx, cfg, withTray)
-	if errors.Is(err, ipc.ErrInUse) {
-		t.say("Castray is already running. castray status says how it is.")
+	err = t.host(ctx, cfg, withTray, launch)
+	if !errors.Is(err, ipc.ErrInUse) {
+		return err
+	}
+	t.say("Castray is already running. castray status says how it is.")
+	if launch == "" {
 		return nil
 	}
-	return err
+	return t.handOver(ctx, launch)
 }
 
 // host runs an agent until ctx ends, somebody says quit or the desktop ends. The calling goroutine becomes the tray's.
-func (t *tool) host(ctx context.Context, cfg agent.Config, withTray bool) error {
+func (t *tool) host(ctx context.Context, cfg agent.Config, withTray bool, launch string) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	c := t.cockpit(cfg)
@@ -74,6 +81,14 @@ func (t *tool) host(ctx context.Context, cfg agent.Config, withTray bool) error 
 		defer stop()
 		ended <- c.agent.Run(ctx)
 	}()
+	if launch != "" {
+		launched := make(chan struct{})
+		go func() {
+			defer close(launched)
+			c.launch(ctx, launch)
+		}()
+		defer func() { <-launched }()
+	}
 	if withTray {
 		c.show(ctx, stop)
 	}
@@ -85,11 +100,12 @@ type cockpit struct {
 	agent *agent.Agent
 	tray  *tray.Tray
 	log   *slog.Logger
+	ready chan struct{} // closed at the first Status
 	copy  func(ctx context.Context, text string) error
 }
 
 func (t *tool) cockpit(cfg agent.Config) *cockpit {
-	c := &cockpit{log: cfg.Log, copy: func(ctx context.Context, text string) error {
+	c := &cockpit{log: cfg.Log, ready: make(chan struct{}), copy: func(ctx context.Context, text string) error {
 		return copyText(ctx, clipboards(runtime.GOOS, t.env), text)
 	}}
 	c.tray = tray.New(c.command, cfg.Log)
@@ -101,6 +117,7 @@ func (t *tool) cockpit(cfg agent.Config) *cockpit {
 	cfg.Changed = func(s protocol.Status, signingIn bool) { // by the agent's own goroutine
 		if !ready {
 			ready = true
+			close(c.ready)
 			cfg.Log.Info("ready", "version", s.Version, "socket", cfg.Address)
 		}
 		c.tray.Show(tray.View{Status: s, SigningIn: signingIn, Sites: sites})
@@ -122,6 +139,22 @@ func (c *cockpit) show(ctx context.Context, stop func()) {
 		c.log.Warn("the tray has ended; the agent goes on without")
 	default:
 		stop()
+	}
+}
+
+// launch hands the agent the launch that it was started with, once it runs.
+func (c *cockpit) launch(ctx context.Context, address string) {
+	select {
+	case <-c.ready:
+	case <-ctx.Done(): // another one runs, say
+		return
+	}
+	params, err := json.Marshal(protocol.LaunchParams{URL: address})
+	if err == nil {
+		_, err = c.agent.Do(ctx, protocol.MethodLaunch, params)
+	}
+	if err != nil && ctx.Err() == nil {
+		c.log.Warn("the launch that Castray was started with did not work", "because", err.Error())
 	}
 }
 
