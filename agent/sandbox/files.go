@@ -50,9 +50,12 @@ func (s *Sandbox) writeFiles(dir string) error {
 
 // signInConfig is the configuration of an agent that signs in here.
 func (s *Sandbox) signInConfig() string {
-	auth := "public"
+	auth, launch := "public", ""
 	if s.info.ClientSecret != "" {
 		auth = "secret"
+	}
+	if s.launches.port != 0 {
+		launch = lines("", "[launch]", fmt.Sprintf("port = %d", s.launches.port))
 	}
 	return lines(
 		"# An agent for this sandbox: castray --config FILE run. Each sandbox writes its own.",
@@ -66,7 +69,7 @@ func (s *Sandbox) signInConfig() string {
 		"ca_file = "+quote(s.info.CAFile),
 		"",
 		"[hub]",
-		"test = true")
+		"test = true") + launch
 }
 
 // WriteStaticConfig writes the configuration of an agent that joins the first user's session without signing in, and

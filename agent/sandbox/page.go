@@ -33,6 +33,7 @@ func (p *page) handler() http.Handler {
 	mux.HandleFunc("GET /ehr/{$}", p.show)
 	mux.HandleFunc("GET /ehr/live", p.live)
 	mux.HandleFunc("POST /ehr/act", p.act)
+	mux.HandleFunc("GET /ehr/launch", p.launch)
 	mux.HandleFunc("GET /ehr/ehr.css", static("pages/ehr.css"))
 	mux.HandleFunc("GET /ehr/ehr.js", static("pages/ehr.js"))
 	return http.NewCrossOriginProtection().Handler(guarded(mux))
@@ -71,7 +72,8 @@ func (p *page) draw(w http.ResponseWriter, r *http.Request, u user, status int, 
 		http.Error(w, "The session is gone.", http.StatusInternalServerError)
 		return
 	}
-	v := pageView{User: userView{ID: u.id, Name: u.name, Current: true}, Token: p.token, Notice: notice, Patients: p.hospital.patientsView(), Live: live}
+	v := pageView{User: userView{ID: u.id, Name: u.name, Current: true}, Token: p.token, Notice: notice, Patients: p.hospital.patientsView(), Live: live,
+		Launches: p.launches.port != 0}
 	for _, one := range p.users {
 		v.Users = append(v.Users, userView{ID: one.id, Name: one.name, Current: one == u})
 	}

@@ -32,7 +32,9 @@ type Config struct {
 	Replay      Recording // what happens in the first user's session once somebody has subscribed to it; nil is nothing
 	// Launch is what a sign-in brings besides the hub, such as the patient at that time; nil is nothing.
 	Launch map[string]any
-	Log    *slog.Logger
+	// LaunchPort is that of an agent's loopback GET /launch, for which the EHR page then has a link; 0 is none.
+	LaunchPort int
+	Log        *slog.Logger
 }
 
 // A Sandbox is made by [New] and works while [Sandbox.Run] does.
@@ -47,6 +49,7 @@ type Sandbox struct {
 	auth     *oauthtest.Server
 	page     *page
 	users    []user
+	launches launches
 	info     Info
 	replay   Recording
 	dir      string
@@ -73,7 +76,7 @@ func New(ctx context.Context, c Config) (*Sandbox, error) {
 	if c.Users < 0 || c.Users > maxUsers {
 		return nil, fmt.Errorf("a sandbox has 1 to %d users", maxUsers)
 	}
-	s := &Sandbox{log: c.Log, sessions: &hub.Memory{}, replay: c.Replay}
+	s := &Sandbox{log: c.Log, sessions: &hub.Memory{}, replay: c.Replay, launches: launches{port: c.LaunchPort}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -125,7 +128,7 @@ func readerNames(n int) []humanName {
 func (s *Sandbox) assemble(ctx context.Context, c Config, names []humanName) (err error) {
 	origin := "https://" + s.listener.Addr().String()
 	s.info = Info{FHIRURL: origin + "/fhir", EHRURL: origin + "/ehr/", HubURL: origin + "/hub", ClientID: clientID, AdminToken: rand.Text()}
-	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched, Extra: c.Launch}
+	s.auth = &oauthtest.Server{ClientID: clientID, AutoApprove: c.AutoApprove, Hub: s.launched, Extra: c.Launch, Launch: s.launches.of}
 	if c.Secret {
 		s.info.ClientSecret = rand.Text()
 		s.auth.Client = oauthtest.Client{Secret: s.info.ClientSecret}

@@ -18,6 +18,7 @@ type pageView struct {
 	Users    []userView
 	Token    string
 	Notice   string
+	Launches bool // there is a link that launches Castray
 	Patients []patientView
 	Live     liveView
 }

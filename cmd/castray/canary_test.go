@@ -59,8 +59,10 @@ type aviary struct {
 	said    *output      // the log of the agent and the sandbox
 }
 
-// newAviary has a hospital whose sign-in server wants, if so, a secret of its client.
-func newAviary(t *testing.T, secret bool) *aviary {
+func newAviary(t *testing.T) *aviary { return newAviaryWith(t, sandbox.Config{AutoApprove: true}) }
+
+// newAviaryWith has a hospital like that.
+func newAviaryWith(t *testing.T, like sandbox.Config) *aviary {
 	dir := tempFolder(t)
 	v := &aviary{T: t, dir: dir, address: demoAddress(runtime.GOOS, dir), said: newOutput(), environ: []string{"CASTRAY_LOG_LEVEL=debug", "CASTRAY_LOCAL_WEBSOCKET=true"}}
 	v.environ = append(v.environ, "CASTRAY_SOCKET="+v.address)
@@ -69,7 +71,8 @@ func newAviary(t *testing.T, secret bool) *aviary {
 	}
 	v.store = &glass{aviary: v}
 	var err error
-	v.box, err = sandbox.New(t.Context(), sandbox.Config{AutoApprove: true, Secret: secret, Dir: filepath.Join(dir, "sb"), Launch: canaryLaunch})
+	like.Dir, like.Launch = filepath.Join(dir, "sb"), canaryLaunch
+	v.box, err = sandbox.New(t.Context(), like)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +295,7 @@ func (v *aviary) knocks(keys protocol.Keys) {
 
 // FC-SEC-05: what passes through is a patient, and nothing that is kept, shown or said has a trace of one.
 func TestS11_CanaryIsInNoOutput(t *testing.T) {
-	v := newAviary(t, true)
+	v := newAviaryWith(t, sandbox.Config{AutoApprove: true, Secret: true})
 	running, keys := v.runsAgent()
 	v.hide(keys.Key, keys.AppKey)
 
@@ -395,7 +398,7 @@ func TestS11_CanaryIsInNoOutput(t *testing.T) {
 
 // An agent that is killed in the middle has no time to hide anything.
 func TestS11_CanaryIsNotLeftBehindByAKilledAgent(t *testing.T) {
-	v := newAviary(t, false)
+	v := newAviary(t)
 	file, err := v.box.WriteStaticConfig()
 	if err != nil {
 		t.Fatal(err)

@@ -278,7 +278,7 @@ func (k *talker) asks(method, params string) string {
 // A day of two apps at the running agent: every line either way is as docs/local-protocol.schema.json says, and every
 // kind of line is among them.
 func TestRealTrafficIsAsTheSchemaSays(t *testing.T) {
-	v := newAviary(t, false)
+	v := newAviary(t)
 	running, keys := v.runsAgent()
 	v.run("", exitDone, "login")
 	v.said.waits(t, "is=no_context")

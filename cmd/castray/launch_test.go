@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/castray/castray/agent/sandbox"
 )
 
 // link is what the operating system hands over when the sandbox launches us.
@@ -114,4 +117,37 @@ func TestLaunchesAreHandedOver(t *testing.T) {
 	v.search("the log", v.said.String())
 	v.search("the tray", v.tray.String())
 	v.searchFolder()
+}
+
+// SM-LCH-04, SM-LCH-05: the link on the sandbox's EHR page, the agent with the sandbox's own configuration, and a browser
+// between: whoever clicked is signed in.
+func TestTheEHRPageLaunchesTheAgent(t *testing.T) {
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	v := newAviaryWith(t, sandbox.Config{AutoApprove: true, Users: 2, LaunchPort: port})
+	tool, _ := v.tool("")
+	tool.stdout, tool.stderr = v.said, v.said
+	var running life
+	running.live(t.Context(), func(ctx context.Context) error {
+		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}); code != exitDone {
+			return fmt.Errorf("exit code %d", code)
+		}
+		return nil
+	})
+	v.said.waits(t, "msg=ready")
+	page := v.box.Info().EHRURL
+	if err := browse(t.Context(), v.box.Info().CAFile, page+"launch?user=reader2"); err != nil {
+		t.Fatal(err)
+	}
+	v.said.waits(t, "is=no_context")
+	v.says("", exitDone, `"user":{"name":"Ivo Marković"}`, "status", "--json")
+	v.run("", exitDone, "quit")
+	if err := running.end(); err != nil {
+		t.Error(err)
+	}
+	v.search("the log", v.said.String())
 }

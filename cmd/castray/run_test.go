@@ -15,7 +15,7 @@ import (
 
 // What is clicked in the tray is what the commands ask for; the link goes to the clipboard, and nowhere else.
 func TestClicksInTheTray(t *testing.T) {
-	v := newAviary(t, false)
+	v := newAviary(t)
 	settings, err := config.Load(config.Sources{File: v.box.Info().ConfigFile})
 	if err != nil {
 		t.Fatal(err)

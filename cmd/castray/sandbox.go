@@ -28,6 +28,9 @@ servers do, so that any FHIRcast or SMART client can be tried: castray sandbox -
 			if c.Users < 1 {
 				return usagef("A sandbox has at least one user.")
 			}
+			if c.LaunchPort < 0 || c.LaunchPort > 65535 {
+				return usagef("--launch-port wants a port, 1 to 65535.")
+			}
 			if misbehave == "help" {
 				return t.listFaults()
 			}
@@ -50,6 +53,7 @@ servers do, so that any FHIRcast or SMART client can be tried: castray sandbox -
 	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:0", "loopback address and port; 0 is any free one")
 	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
 	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
+	cmd.Flags().IntVar(&c.LaunchPort, "launch-port", 0, "where the EHR page launches an agent: the `PORT` of its launch.port; 0 shows no link")
 	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
 	cmd.Flags().BoolVar(&c.Secret, "client-secret", false, "the agent has to prove itself by a secret, which the line tells")
 	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what hub and sign-in do wrong: names or name=times, with commas; \"help\" lists them")

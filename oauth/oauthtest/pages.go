@@ -54,16 +54,15 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, f Faults) {
 
 // launched goes on with an EHR launch (SMART 2.2, app-launch, 2.0.4): the EHR knows who its user is.
 func (s *Server) launched(w http.ResponseWriter, r *http.Request, t ticket, f Faults) {
-	known := -1
+	id, ok := "", true
 	if s.Launch != nil {
-		id, ok := s.Launch(r.Form.Get("launch"))
-		if known = slices.IndexFunc(s.Users, func(u User) bool { return u.ID == id }); !ok || known < 0 {
-			s.back(w, r, t, f, "invalid_request")
-			return
-		}
-		t.user = known
+		id, ok = s.Launch(r.Form.Get("launch"))
 	}
+	known := slices.IndexFunc(s.Users, func(u User) bool { return u.ID == id })
+	t.user = max(known, 0)
 	switch {
+	case !ok || id != "" && known < 0:
+		s.back(w, r, t, f, "invalid_request")
 	case !slices.Contains(strings.Fields(t.scope), "launch"):
 		s.back(w, r, t, f, "invalid_scope")
 	case s.AutoApprove:

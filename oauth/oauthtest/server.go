@@ -56,8 +56,9 @@ type Server struct {
 	// Hub gives the FHIRcast session of a user for the token response; nil or
 	// an empty url = none.
 	Hub func(user string) (url, topic string)
-	// Launch tells whom the launch parameter of an EHR launch is for, and false
-	// for one that it never gave; nil = any is good and names nobody.
+	// Launch tells whom the launch parameter of an EHR launch is for, "" for
+	// nobody in particular, and false for one that it never gave; nil = any is
+	// good and names nobody.
 	Launch func(handle string) (user string, ok bool)
 	// Redirects are registered besides the loopback, such as one in a scheme.
 	Redirects []string

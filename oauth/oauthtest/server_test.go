@@ -196,12 +196,13 @@ func TestDoubtfulRequestsStayHere(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(url.Values){
-		"plain":           func(v url.Values) { v.Set("code_challenge_method", "plain") },
-		"no challenge":    func(v url.Values) { v.Del("code_challenge") },
-		"no state":        func(v url.Values) { v.Del("state") },
-		"another server":  func(v url.Values) { v.Set("aud", "https://other.example/fhir") },
-		"no scope":        func(v url.Values) { v.Del("scope") },
-		"an implicit one": func(v url.Values) { v.Set("response_type", "token") },
+		"plain":                      func(v url.Values) { v.Set("code_challenge_method", "plain") },
+		"no challenge":               func(v url.Values) { v.Del("code_challenge") },
+		"no state":                   func(v url.Values) { v.Del("state") },
+		"another server":             func(v url.Values) { v.Set("aud", "https://other.example/fhir") },
+		"no scope":                   func(v url.Values) { v.Del("scope") },
+		"a launch without its scope": func(v url.Values) { v.Set("launch", "x") },
+		"an implicit one":            func(v url.Values) { v.Set("response_type", "token") },
 	} {
 		q := authorizeQuery()
 		change(q)
