@@ -22,7 +22,16 @@ import (
 func TestAHostilePageAtTheLaunchPort(t *testing.T) {
 	h, port := launchable(t, "")
 	var another atomic.Bool // user's are the callers
+	var opened atomic.Int32
 	h.tune = func(c *agent.Config) {
+		open := c.OpenURL
+		c.OpenURL = func(ctx context.Context, address string) error {
+			opened.Add(1)
+			if !strings.HasPrefix(address, h.server.URL+"/auth/authorize?") {
+				t.Error("the browser is sent to an address that is not ours")
+			}
+			return open(ctx, address)
+		}
 		c.Caller = func(net.Conn) error {
 			if another.Load() {
 				return errors.New("another user")
@@ -97,8 +106,8 @@ func TestAHostilePageAtTheLaunchPort(t *testing.T) {
 	if problemOf(s, "launch_refused") == "" || s.Phase != protocol.PhaseSignedOut || len(s.Problems) != 1 {
 		t.Errorf("status %+v", s)
 	}
-	if n := len(h.auth.Requests()); n != 0 {
-		t.Errorf("%d requests left this machine", n)
+	if n := len(h.auth.Requests()); n != 0 || opened.Load() != 0 {
+		t.Errorf("%d requests left this machine, %d pages opened", n, opened.Load())
 	}
 	h.keepsSecrets()
 
@@ -113,8 +122,8 @@ func TestAHostilePageAtTheLaunchPort(t *testing.T) {
 		t.Errorf("a good one: %d %s", status, body)
 	}
 	h.isOurs("a good one", header, body)
-	if s := h.phase(protocol.PhaseNoContext); has(s, "launch_refused") {
-		t.Errorf("problems %v", s.Problems)
+	if s := h.phase(protocol.PhaseNoContext); has(s, "launch_refused") || opened.Load() != 1 {
+		t.Errorf("%d pages, problems %v", opened.Load(), s.Problems)
 	}
 }
 

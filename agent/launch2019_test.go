@@ -11,8 +11,8 @@ import (
 	"github.com/castray/castray/oauth/oauthtest"
 )
 
-// A sign-in server of 2019: it knows one scope, and calls hub and session by other names (FC-DISC-09, FC-SCOPE-07). Its
-// session is joined where the configuration says so, and is no session elsewhere.
+// A sign-in server of 2019: it knows one scope, and calls hub and session by other names (FC-DISC-09, FC-SCOPE-07,
+// SM-FC-03). Its session is joined where the configuration says so, and is no session elsewhere.
 func TestALaunchOf2019IsJoinedWhereItIsSwitchedOn(t *testing.T) {
 	for quirks, want := range map[string]bool{`["legacy-names", "one-scope"]`: true, `["one-scope"]`: false} {
 		h := newHospital(t)

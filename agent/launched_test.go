@@ -214,8 +214,19 @@ func TestTheSameLaunchShowsItsPageAgain(t *testing.T) {
 		}
 		h.until("the browser", func(s protocol.Status) bool { return s.Phase == protocol.PhaseSigningIn })
 	}
-	if first, again := <-shown, <-shown; first != again || !strings.HasPrefix(first, h.server.URL+"/auth/authorize?") {
+	first, again := <-shown, <-shown
+	if first != again || !strings.HasPrefix(first, h.server.URL+"/auth/authorize?") {
 		t.Error("two pages for one launch")
+	}
+	// Whoever wants a link, since no browser opened, gets one with the launch in it; and the launch again shows that page.
+	result, err := h.running.agent.Do(h.ctx, protocol.MethodSignin, json.RawMessage(`{"browser":false}`))
+	link, ok := result.(protocol.SigninResult)
+	if err != nil || !ok || link.URL == first || !contains(link.URL, "launch=canary-one") {
+		t.Errorf("the link has nothing of the launch, %v", err)
+	}
+	h.until("the pace", func(protocol.Status) bool { return h.launches(h.launch("canary-one")) == nil })
+	if <-shown != link.URL {
+		t.Error("the launch again shows another page")
 	}
 	h.until("another launch", func(protocol.Status) bool { return h.launches(h.launch("canary-two")) == nil }) // two in a second
 	if s := h.running.agent.Status(); !has(s, "launch_waiting") || len(shown) != 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/castray/castray/ipc/protocol"
 )
 
-// FC-SEC-07: a lease ends with the token that it was asked for with, so a new token renews it at once, on the same socket.
+// FC-SEC-07, SM-FC-07: a lease ends with the token that it was asked for with, so a new token renews it at once, on the same socket.
 func TestANewTokenRenewsTheLease(t *testing.T) {
 	t.Parallel()
 	h := newHospital(t)

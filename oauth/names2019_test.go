@@ -8,7 +8,7 @@ import (
 	"github.com/castray/castray/oauth/oauthtest"
 )
 
-// FC-DISC-09, FC-OLD-01, FC-OLD-02, FC-OLD-12: three token responses of drafts up to May 2019 give the session that
+// FC-DISC-09, FC-OLD-01, FC-OLD-02, FC-OLD-12, SM-FC-03: three token responses of drafts up to May 2019 give the session that
 // today's gives, where the names of 2019 are switched on, and none of it where they are not.
 func TestTokenResponsesOf2019NameTheSameSession(t *testing.T) {
 	const hub, topic = "https://hub.example/fc", "https://hub.example/fc/T-7f3a"
