@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -109,13 +108,7 @@ func (b *builder) build() {
 	c.Session.Shared = top.value("session.shared").(bool)
 	c.Session.RefuseMemoryOnly = top.text("session.memory_only") == "refuse"
 	b.checkShared(top)
-	c.Launch.Port = int(top.value("launch.port").(int64))
-	c.Launch.Scheme = top.value("launch.scheme").(bool)
-	c.Launch.HubHandover = top.value("launch.hub_handover").(bool)
-	if c.Launch.Port != 0 && !tellsCallers(runtime.GOOS) {
-		b.warn(top.where("launch.port"), "launch.port", "without effect, since this system does not tell whose program calls; use castray://launch")
-		c.Launch.Port = 0
-	}
+	b.launch(top)
 	c.Log.Level.UnmarshalText([]byte(top.text("log.level"))) // the table allows slog's own words only
 	b.checkUnbuilt()
 	b.listOrigins()

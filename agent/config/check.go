@@ -192,9 +192,6 @@ func redirectOn(goos, s string) error {
 	return nil
 }
 
-// tellsCallers says whether a system tells whose program is at the other end of a loopback connection.
-func tellsCallers(goos string) bool { return goos == "linux" || goos == "windows" }
-
 // checkURL takes https, and for a test hub http to an IP address of this machine. A name such as localhost is not
 // enough for http: what it resolves to is decided elsewhere. url.Parse prints the address, so its error stays here.
 func checkURL(s string, test bool) error {

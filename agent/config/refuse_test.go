@@ -126,6 +126,7 @@ var refusals = []struct {
 	{"a style that there is not", oneSite + "scope_style = \"v3\"\n", "FILE:5:1: site.scope_style: want \"\", \"v1\" or \"v2\""},
 	{"a parameter without a value", oneSite + "authorize = [\"prompt=consent\", \"login_hint\"]\n", "FILE:5:1: site.authorize: entry 2 is no name=value"},
 	{"a parameter of ours", oneSite + "authorize = [\"state=canary\"]\n", "FILE:5:1: site.authorize: entry 1 sets what Castray sets itself"},
+	{"one port for two", oneSite + "redirect = \"loopback:17321,17322\"\n[launch]\nport = 17322\n", "FILE:7:1: launch.port: a site's redirect has the same port"},
 	{"a redirect to another scheme", oneSite + "redirect = \"io.github.castray://elsewhere\"\n",
 		"FILE:5:1: site.redirect: want \"loopback\", with ports such as \"loopback:17321,17322\", or \"io.github.castray://callback\""},
 }
