@@ -146,11 +146,7 @@ func (h *hospital) isOurs(name string, header http.Header, body string) {
 // SM-LCH-05, SM-LCH-06: a hundred launches of an allowed site open one page, and the rest is refused by the dozen.
 func TestAHostilePageFloods(t *testing.T) {
 	h, port := launchable(t, "")
-	pages := make(chan string, 100)
-	h.browser = func(_ context.Context, address string) error {
-		pages <- address
-		return nil
-	}
+	pages := h.shown()
 	h.starts()
 	h.viewer("viewer", client.Options{})
 	codes := map[int]int{}
@@ -208,11 +204,7 @@ func TestAHostilePageFloods(t *testing.T) {
 // Each is counted, none ends the sign-in, and its code is exchanged once.
 func TestAHostilePageAtTheRedirect(t *testing.T) {
 	h, _ := launchable(t, "")
-	waits := make(chan string, 1)
-	h.browser = func(_ context.Context, address string) error {
-		waits <- address
-		return nil
-	}
+	waits := h.shown()
 	h.starts()
 	h.viewer("viewer", client.Options{})
 	h.do("signin", `{}`)

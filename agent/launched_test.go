@@ -70,6 +70,16 @@ func (h *hospital) get(address string) (int, string) {
 	return status, body
 }
 
+// shown are the pages that the browser is told to open; nobody is there to do anything with them.
+func (h *hospital) shown() <-chan string {
+	pages := make(chan string, 100)
+	h.browser = func(_ context.Context, address string) error {
+		pages <- address
+		return nil
+	}
+	return pages
+}
+
 // authorized are the launch parameters that the sign-in server was sent.
 func (h *hospital) authorized() (handles []string) {
 	for _, r := range h.auth.Requests() {
@@ -201,11 +211,7 @@ func TestALaunchAsksBeforeItTakesTheSession(t *testing.T) {
 func TestTheSameLaunchShowsItsPageAgain(t *testing.T) {
 	t.Parallel()
 	h, _ := launchable(t, "")
-	shown := make(chan string, 8)
-	h.browser = func(_ context.Context, address string) error {
-		shown <- address
-		return nil
-	}
+	shown := h.shown()
 	h.starts()
 	h.viewer("viewer", client.Options{})
 	for range 2 {

@@ -113,6 +113,21 @@ func (v *aviary) tool(stdin string) (t *tool, out *output) {
 	}}, out
 }
 
+// starts runs castray run, with what is given besides, until it is told to end.
+func (v *aviary) starts(more ...string) *life {
+	tool, _ := v.tool("")
+	tool.stdout, tool.stderr = v.said, v.said
+	running := new(life)
+	running.live(v.Context(), func(ctx context.Context) error {
+		args := append([]string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}, more...)
+		if code := tool.run(ctx, args); code != exitDone {
+			return fmt.Errorf("exit code %d", code)
+		}
+		return nil
+	})
+	return running
+}
+
 // hidePage keeps what opens the door while a sign-in waits.
 func (v *aviary) hidePage(page string) {
 	for _, m := range regexp.MustCompile(`(?:state|nonce|code_challenge)=([^&]+)`).FindAllStringSubmatch(page, -1) {
@@ -133,15 +148,7 @@ func (v *aviary) run(stdin string, want int, args ...string) {
 // runsAgent runs castray run in this process, until it is asked to quit.
 func (v *aviary) runsAgent() (*life, protocol.Keys) {
 	v.Helper()
-	tool, _ := v.tool("")
-	tool.stdout, tool.stderr = v.said, v.said
-	running := &life{}
-	running.live(v.Context(), func(ctx context.Context) error {
-		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}); code != exitDone {
-			return fmt.Errorf("exit code %d", code)
-		}
-		return nil
-	})
+	running := v.starts()
 	v.said.waits(v.T, "msg=ready")
 	keys, err := ipc.ReadKeys(v.address)
 	if err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -54,15 +52,7 @@ func TestLaunchesAreHandedOver(t *testing.T) {
 	file := filepath.Join(v.dir, "launch.txt")
 	v.says("", exitNoAgent, "castray run", "launch", v.link("canary-early"))
 
-	tool, _ := v.tool("")
-	tool.stdout, tool.stderr = v.said, v.said
-	var running life
-	running.live(t.Context(), func(ctx context.Context) error {
-		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray", v.link("canary-begins")}); code != exitDone {
-			return fmt.Errorf("exit code %d", code)
-		}
-		return nil
-	})
+	running := v.starts(v.link("canary-begins"))
 	v.said.waits(t, "is=no_context") // signed in by the launch that it was started with
 
 	const asks = "Sandbox wants to launch Castray: accept it, or decline it."
@@ -129,15 +119,7 @@ func TestTheEHRPageLaunchesTheAgent(t *testing.T) {
 	port := free.Addr().(*net.TCPAddr).Port
 	free.Close()
 	v := newAviaryWith(t, sandbox.Config{AutoApprove: true, Users: 2, LaunchPort: port})
-	tool, _ := v.tool("")
-	tool.stdout, tool.stderr = v.said, v.said
-	var running life
-	running.live(t.Context(), func(ctx context.Context) error {
-		if code := tool.run(ctx, []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray"}); code != exitDone {
-			return fmt.Errorf("exit code %d", code)
-		}
-		return nil
-	})
+	running := v.starts()
 	v.said.waits(t, "msg=ready")
 	page := v.box.Info().EHRURL
 	if err := browse(t.Context(), v.box.Info().CAFile, page+"launch?user=reader2"); err != nil {
