@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/castray/castray/agent"
 	"github.com/castray/castray/ipc/client"
@@ -184,7 +186,10 @@ func TestAHostilePageFloods(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if n, err := c.Read(make([]byte, 1)); err == nil || n != 0 {
+	if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil { // one that was let in has 5 s
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the seventeenth was let in: %d, %v", n, err)
 	}
 	for _, c := range idle {

@@ -3,15 +3,19 @@ package agent_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/bridge/hub/hubtest"
 	"github.com/castray/castray/ipc/client"
 	"github.com/castray/castray/ipc/protocol"
@@ -355,6 +359,49 @@ func TestASessionThatIsHandedOverFirst(t *testing.T) {
 	h.do("signout", `{}`)
 	h.do("signin", `{}`)
 	h.until("none of its own", func(s protocol.Status) bool { return has(s, "no_fhircast_session") })
+	h.keepsSecrets()
+}
+
+// FC-LCH-01, SM-FC-04: an agent that joins the configured hub without sign-in joins another session there when the person says
+// so, with the same token; whose that is nobody knows, so the apps are cleared (S8). It lasts until the sign-out.
+func TestASessionOfTheConfiguredHubIsHandedOver(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	token := filepath.Join(h.dir, "token")
+	h.write(token, []byte(h.auth.Issue("ada", []string{"fhircast/*.*"}, time.Hour)))
+	h.write(h.file, fmt.Appendf(nil, "[hub]\nurl = %q\ntopic = %q\ntoken_file = %q\nca_file = %q\n[launch]\nhub_handover = true\n",
+		h.server.URL+"/hub", h.topic.Reveal(), token, filepath.Join(h.dir, "ca.pem")))
+	h.starts()
+	v := h.viewer("viewer", client.Options{})
+	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
+	other, err := h.hub.Hub().NewTopic(h.ctx, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := h.topic
+	h.topic = other
+	h.opensPatient("p2")
+	if err := h.launches("?" + url.Values{"hub.url": {"https://evil.example/hub"}, "hub.topic": {"canary"}}.Encode()); code(err) != protocol.CodeNotAllowed {
+		t.Errorf("another hub: %v", err)
+	}
+	if err := h.launches("?" + url.Values{"hub.url": {h.server.URL + "/hub"}, "hub.topic": {other.Reveal()}}.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	h.answers(protocol.MethodLaunchAccept)
+	h.until("the other session", func(protocol.Status) bool { return len(h.forms(hubtest.Subscribe)) == 2 })
+	h.sees(v, "Patient-open")
+	h.phase(protocol.PhaseInSync)
+	v.clearedBetween(t)
+	h.do("signout", `{}`)
+	h.do("resync", `{}`)
+	h.until("the configured session", func(protocol.Status) bool { return len(h.forms(hubtest.Subscribe)) == 3 })
+	for i, want := range []fhircast.Secret{first, other, first} {
+		if h.forms(hubtest.Subscribe)[i]["hub.topic"] != want.Reveal() {
+			t.Errorf("subscription %d is to another session", i+1)
+		}
+	}
 	h.keepsSecrets()
 }
 

@@ -71,8 +71,6 @@ func TestLaunchesAreHandedOver(t *testing.T) {
 	if err := os.Remove(file); err != nil { // so that what is left can be searched
 		t.Fatal(err)
 	}
-	v.eventuallyRun("launch", v.link("canary-argument-2"))
-	v.eventuallyRun("launch", "--decline")
 	for late := time.After(20 * time.Second); ; {
 		tool, out := v.tool("")
 		code := tool.run(t.Context(), []string{"--config", v.box.Info().ConfigFile, "run", "--no-tray", v.link("canary-second")})
