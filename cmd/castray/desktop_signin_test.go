@@ -22,6 +22,7 @@ MimeType=x-scheme-handler/http;x-scheme-handler/https;text/html;
 	defaults = `[Default Applications]
 x-scheme-handler/https=test.desktop
 x-scheme-handler/http=test.desktop
+x-scheme-handler/castray=castray-launch.desktop
 `
 )
 

@@ -32,6 +32,7 @@ func TestDesktop(t *testing.T) {
 		{"KeyringThatAsks", keyringThatAsks},
 		{"SecretInTheKeyring", secretInTheKeyring},
 		{"BrowserNeverComesBack", browserNeverComesBack},
+		{"LaunchedByTheEHR", launchedByTheEHR},
 		{"FifteenLinesOfPython", fifteenLinesOfPython},
 		{"AWebPageFollows", aWebPageFollows},
 		{"Demo", demo},
