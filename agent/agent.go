@@ -181,11 +181,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.wait.Go(func() { _ = a.relay.Run(late) })
 	a.begin()
 	a.wait.Go(a.watchScreen)
+	a.openLaunchDoor(ctx)
 	a.publish() // before an app can ask for it
 	for _, d := range doors {
 		a.wait.Go(func() { d.serve(late) })
 	}
-	a.openLaunchDoor(ctx)
 	a.own(ctx)
 	cancel()
 	a.stop()

@@ -34,7 +34,6 @@ func (a *Agent) openLaunchDoor(ctx context.Context) {
 	if err != nil {
 		a.cfg.Log.Warn("launch.port cannot be listened on", "port", port)
 		a.notify(problemLaunchOff, "")
-		a.publish()
 		return
 	}
 	d := &launchDoor{agent: a, hosts: map[string]bool{}}
