@@ -22,7 +22,7 @@ import (
 type scriptedAgent struct {
 	*session
 	l    net.Listener
-	app  *client
+	app  *speaker
 	conn net.Conn
 	in   *bufio.Reader
 	id   string // of the last hello
@@ -393,7 +393,7 @@ while True:
 		}
 	}()
 	<-heard
-	var apps []*client
+	var apps []*speaker
 	for _, l := range all {
 		apps = append(apps, s.join(l, "75"))
 	}

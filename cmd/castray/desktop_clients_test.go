@@ -66,8 +66,8 @@ func libraries(t *testing.T) []library {
 	}
 }
 
-// A client is the app of this test in one language.
-type client struct {
+// A speaker is the app of this test in one language.
+type speaker struct {
 	*process
 	library
 	commands string
@@ -76,10 +76,10 @@ type client struct {
 }
 
 // join starts the app, which takes commands from a file. Silence is in seconds.
-func (s *session) join(l library, silence string) *client {
+func (s *session) join(l library, silence string) *speaker {
 	s.Helper()
 	l.conform = slices.Clone(l.conform)
-	c := &client{library: l, commands: s.path("commands-" + l.language)}
+	c := &speaker{library: l, commands: s.path("commands-" + l.language)}
 	if err := os.WriteFile(c.commands, nil, 0o600); err != nil {
 		s.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (s *session) join(l library, silence string) *client {
 }
 
 // does lets the app do something, and waits until it has; an answer of the agent may follow.
-func (c *client) does(command string) {
+func (c *speaker) does(command string) {
 	c.Helper()
 	c.tell(command)
 	c.obeyed++
@@ -104,7 +104,7 @@ func (c *client) does(command string) {
 	})
 }
 
-func (c *client) tell(command string) {
+func (c *speaker) tell(command string) {
 	c.Helper()
 	f, err := os.OpenFile(c.commands, os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
@@ -117,7 +117,7 @@ func (c *client) tell(command string) {
 }
 
 // says waits for a line that begins so, after the last that was waited for, and returns the rest of it.
-func (c *client) says(beginning string) string {
+func (c *speaker) says(beginning string) string {
 	c.Helper()
 	var rest string
 	c.session.eventually(fmt.Sprintf("the app in %s says %q after %q", c.language, beginning, c.said()), func() bool {
@@ -134,12 +134,12 @@ func (c *client) says(beginning string) string {
 }
 
 // lines are what the app has said and does not say any more.
-func (c *client) lines() []string {
+func (c *speaker) lines() []string {
 	lines := strings.Split(c.stdout(), "\n")
 	return lines[:len(lines)-1]
 }
 
-func (c *client) said() []string { return c.lines()[:c.seen] }
+func (c *speaker) said() []string { return c.lines()[:c.seen] }
 
 // TestClientLibraries compiles and runs the client library of every language.
 //
@@ -176,7 +176,7 @@ func TestClientLibraries(t *testing.T) {
 func withAnAgent(s *session, all []library) {
 	s.configureHub(s.startSandbox())
 	agent := s.startHeadless()
-	var apps []*client
+	var apps []*speaker
 	var examples []*process
 	for _, l := range all {
 		apps = append(apps, s.join(l, "75"))
@@ -237,7 +237,7 @@ func withAnAgent(s *session, all []library) {
 }
 
 // askAndSend lets each app ask for the context and for another patient.
-func askAndSend(s *session, apps []*client) {
+func askAndSend(s *session, apps []*speaker) {
 	s.Helper()
 	for _, c := range apps {
 		c.does("context")
@@ -263,7 +263,7 @@ func askAndSend(s *session, apps []*client) {
 }
 
 // showAndRefuse lets all say what they show, refuse, and answer later.
-func showAndRefuse(s *session, apps []*client) {
+func showAndRefuse(s *session, apps []*speaker) {
 	s.Helper()
 	for _, c := range apps {
 		c.does("answer 409")
@@ -285,7 +285,7 @@ func showAndRefuse(s *session, apps []*client) {
 }
 
 // open opens a patient at the hub, waits until all apps are told, and returns the id.
-func (s *session) open(number string, apps []*client) (patient string) {
+func (s *session) open(number string, apps []*speaker) (patient string) {
 	s.Helper()
 	s.must(s.castrayFile, "send", "Patient-open", "--patient", "urn:test:mrn|"+number)
 	for i, c := range apps {
@@ -302,7 +302,7 @@ func (s *session) open(number string, apps []*client) (patient string) {
 }
 
 // outcomes waits until the row of every app has an outcome.
-func (s *session) outcomes(apps []*client, outcome protocol.Outcome) {
+func (s *session) outcomes(apps []*speaker, outcome protocol.Outcome) {
 	s.Helper()
 	for _, c := range apps {
 		s.untilApp("app-"+c.language, outcome)
