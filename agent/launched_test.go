@@ -245,6 +245,49 @@ func TestTheSameLaunchShowsItsPageAgain(t *testing.T) {
 	h.keepsSecrets()
 }
 
+// A keychain that takes its time to say what is in it.
+type slowDrawer struct {
+	drawer
+	opened chan struct{}
+}
+
+func (d *slowDrawer) Load(ctx context.Context, key string) ([]byte, error) {
+	select {
+	case <-d.opened:
+	case <-ctx.Done():
+	}
+	return d.drawer.Load(ctx, key)
+}
+
+// SM-LCH-06: at the start a launch waits for what is stored to be read; where there is nothing, there is nothing to ask.
+func TestALaunchAtTheStartAsksOnlyAboutWhatIsThere(t *testing.T) {
+	h, _ := launchable(t, "")
+	kept := &slowDrawer{opened: make(chan struct{})}
+	h.store = kept
+	h.starts()
+	h.viewer("viewer", client.Options{})
+	launched := make(chan error, 1)
+	go func() { launched <- h.launches(h.launch("early")) }()
+	h.rest()
+	if s := h.running.agent.Status(); has(s, "launch_waiting") || len(h.authorized()) != 0 {
+		t.Errorf("status %+v", s)
+	}
+	close(kept.opened)
+	if err := <-launched; err != nil {
+		t.Error(err)
+	}
+	h.phase(protocol.PhaseNoContext)
+	h.end()
+	// With a sign-in that is stored, it asks.
+	h.starts()
+	h.viewer("viewer", client.Options{})
+	if err := h.launches(h.launch("second")); err != nil {
+		t.Error(err)
+	}
+	h.until("the question", func(s protocol.Status) bool { return has(s, "launch_waiting") })
+	h.phase(protocol.PhaseNoContext)
+}
+
 // SM-LCH-07: a launch that could not begin has not been used: nothing of it left this machine.
 func TestALaunchThatCouldNotBegin(t *testing.T) {
 	h, _ := launchable(t, "")

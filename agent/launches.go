@@ -111,6 +111,7 @@ func (a *Agent) take(ctx context.Context, raw string) (course, *refusal, error) 
 	}
 	to := courseClosed
 	if why == nil {
+		a.afterReading(ctx)
 		if err := a.do(ctx, func() { to, why = a.consider(l) }); err != nil {
 			return to, nil, err
 		}
@@ -119,6 +120,26 @@ func (a *Agent) take(ctx context.Context, raw string) (course, *refusal, error) 
 		a.refuse(ctx, why)
 	}
 	return to, why, nil
+}
+
+// afterReading waits a moment for a stored sign-in that is being read: mostly there is none, or it is signed in by then, and
+// only what is there has to be asked about.
+func (a *Agent) afterReading(ctx context.Context) {
+	var read <-chan struct{}
+	if a.do(ctx, func() {
+		if a.resuming != nil {
+			read = a.stored
+		}
+	}) != nil || read == nil {
+		return
+	}
+	moment := time.NewTimer(launchPatience / 2)
+	defer moment.Stop()
+	select {
+	case <-read:
+	case <-moment.C:
+	case <-ctx.Done():
+	}
 }
 
 // refuse counts a refused launch and says so, but not as often as a flood would like.
