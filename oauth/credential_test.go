@@ -254,7 +254,7 @@ func TestAssertionAndClocks(t *testing.T) {
 	// said for what it is.
 	for ahead, ok := range map[time.Duration]bool{time.Minute: true, -time.Minute: true, 10 * time.Minute: false, -10 * time.Minute: false} {
 		w := withKey(t, "")
-		w.as.Client.Ahead = ahead
+		w.as.Misbehave(oauthtest.Faults{Clock: ahead})
 		_, err := w.l.SignIn(t.Context())
 		if ok && err != nil {
 			t.Errorf("%v: %v", ahead, err)

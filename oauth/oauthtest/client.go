@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +22,6 @@ type Client struct {
 	PostOnly bool   // Basic is not offered: the secret stands in the form
 	// Keys is the registered key set: the client signs an assertion (RFC 7523).
 	Keys json.RawMessage
-	// Ahead is how far the clock of this server is ahead of ours.
-	Ahead time.Duration
 }
 
 const (
@@ -43,15 +42,15 @@ func (c Client) methods(doc map[string]any) {
 		method, capability = "client_secret_basic", "client-confidential-symmetric"
 	}
 	doc["token_endpoint_auth_methods_supported"] = []string{method}
-	doc["capabilities"] = append(doc["capabilities"].([]string), capability)
+	doc["capabilities"] = slices.Insert(doc["capabilities"].([]string), 1, capability)
 }
 
 // authenticate says which client sent r, and whether it has proved that.
-func (s *Server) authenticate(r *http.Request) (client string, proved bool) {
+func (s *Server) authenticate(r *http.Request, f Faults) (client string, proved bool) {
 	q, c := r.PostForm, s.Client
 	switch {
 	case c.Keys != nil:
-		return s.ClientID, s.asserted(r)
+		return s.ClientID, s.asserted(r, f)
 	case c.PostOnly:
 		return q.Get("client_id"), q.Get("client_id") == s.ClientID && equal(q.Get("client_secret"), c.Secret)
 	case c.Secret != "":
@@ -84,7 +83,7 @@ func basic(r *http.Request, plain bool) (id, secret string) {
 
 // asserted checks the assertion of r: signed by a registered key, for this
 // token endpoint alone, short-lived, and never seen before.
-func (s *Server) asserted(r *http.Request) bool {
+func (s *Server) asserted(r *http.Request, f Faults) bool {
 	q := r.PostForm
 	jws, err := jose.ParseSignedCompact(q.Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS384, jose.ES384})
 	if err != nil || q.Get("client_assertion_type") != assertionType {
@@ -107,20 +106,19 @@ func (s *Server) asserted(r *http.Request) bool {
 	if err != nil || json.Unmarshal(payload, &claims) != nil {
 		return false
 	}
-	now := time.Now().Add(s.Client.Ahead)
+	now := time.Now().Add(f.Clock)
 	end := time.Unix(claims.Exp, 0)
 	if claims.Iss != s.ClientID || claims.Sub != s.ClientID || claims.Aud != origin(r)+"/auth/token" ||
 		!now.Before(end) || end.After(now.Add(longestLife)) {
 		return false
 	}
-	return s.firstSeen(claims.JTI, end)
+	return s.firstSeen(claims.JTI, now, end)
 }
 
 // firstSeen remembers an assertion until it ends (RFC 7523, 3).
-func (s *Server) firstSeen(jti string, until time.Time) bool {
+func (s *Server) firstSeen(jti string, now, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().Add(s.Client.Ahead)
 	for old, end := range s.assertions {
 		if now.After(end) {
 			delete(s.assertions, old)

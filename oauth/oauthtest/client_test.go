@@ -164,11 +164,11 @@ func TestClientAssertion(t *testing.T) {
 func TestAssertionsAreForgottenWhenTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		if !s.firstSeen("1", time.Now().Add(time.Minute)) || s.firstSeen("1", time.Now().Add(time.Minute)) {
+		if !s.firstSeen("1", time.Now(), time.Now().Add(time.Minute)) || s.firstSeen("1", time.Now(), time.Now().Add(time.Minute)) {
 			t.Error("seen twice, or never")
 		}
 		time.Sleep(2 * time.Minute)
-		if !s.firstSeen("2", time.Now().Add(time.Minute)) || len(s.assertions) != 1 {
+		if !s.firstSeen("2", time.Now(), time.Now().Add(time.Minute)) || len(s.assertions) != 1 {
 			t.Errorf("%d are remembered", len(s.assertions))
 		}
 	})

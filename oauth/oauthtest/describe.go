@@ -17,8 +17,8 @@ func (s *Server) configuration(w http.ResponseWriter, r *http.Request, f Faults)
 		"code_challenge_methods_supported": []string{"S256"},
 		"scopes_supported": []string{"openid", "fhirUser", "offline_access", "online_access",
 			"fhircast/*.read", "fhircast/*.write"},
-		"capabilities": []string{"launch-standalone", "authorize-post", "sso-openid-connect", "permission-offline",
-			"permission-user", "permission-v2"},
+		"capabilities": []string{"launch-standalone", "sso-openid-connect", "permission-offline",
+			"permission-user", "permission-v2", "authorize-post"},
 		"authorization_response_iss_parameter_supported": true,
 	}
 	s.Client.methods(doc)

@@ -25,10 +25,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, f Faults) {
 		htmlError(w, http.StatusOK)
 		return
 	}
-	if s.Client.Ahead != 0 {
-		w.Header().Set("Date", time.Now().Add(s.Client.Ahead).UTC().Format(http.TimeFormat))
-	}
-	client, proved := s.authenticate(r)
+	client, proved := s.authenticate(r, f)
 	if !proved {
 		s.unproved(w, r, f)
 		return
@@ -184,7 +181,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request, f Faults) {
 		w.WriteHeader(f.RevokeStatus)
 		return
 	}
-	client, proved := s.authenticate(r)
+	client, proved := s.authenticate(r, f)
 	if !proved {
 		s.unproved(w, r, f)
 		return
