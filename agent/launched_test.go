@@ -238,7 +238,14 @@ func TestTheSameLaunchShowsItsPageAgain(t *testing.T) {
 	if <-shown != link.URL {
 		t.Error("the launch again shows another page")
 	}
+	// A page that sends it on and on fills no browser.
+	for range 4 {
+		h.until("the pace", func(protocol.Status) bool { return h.launches(h.launch("canary-one")) == nil })
+	}
 	h.until("another launch", func(protocol.Status) bool { return h.launches(h.launch("canary-two")) == nil }) // two in a second
+	if <-shown != link.URL || len(shown) != 0 {
+		t.Errorf("%d pages more than thrice the same", len(shown))
+	}
 	if s := h.running.agent.Status(); !has(s, "launch_waiting") || len(shown) != 0 {
 		t.Errorf("%d pages more, problems %v", len(shown), s.Problems)
 	}

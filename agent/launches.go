@@ -18,6 +18,8 @@ const (
 	launchesWait   = 8               // at most, for an answer or for the browser
 	launchesTaken  = 2               // in a second
 	lookAtQuestion = time.Second     // that a person has at least, before an answer counts
+	raisesAtMost   = 3               // of a page for one launch: whoever sends the same one on and on shall not fill the browser
+	storedWithin   = 3 * time.Second // that a launch waits for a stored sign-in to be read
 )
 
 // launches are those under way. All but the counters and the paces, which floods meet first, is the owner's.
@@ -34,6 +36,7 @@ type seenLaunch struct {
 	until    time.Time
 	asking   bool
 	starting bool // the sign-in server is being asked
+	raised   int  // how often its page was shown again
 }
 
 // A question waits for the person: whether a launch may take the place of what is there.
@@ -133,7 +136,7 @@ func (a *Agent) afterReading(ctx context.Context) {
 	}) != nil || read == nil {
 		return
 	}
-	moment := time.NewTimer(launchPatience / 2)
+	moment := time.NewTimer(storedWithin)
 	defer moment.Stop()
 	select {
 	case <-read:
@@ -179,7 +182,8 @@ func (a *Agent) consider(l launch) (course, *refusal) {
 	case courseUsed:
 		return to, refusedUsed
 	case courseRaise:
-		if a.waitsFor(l) {
+		if a.waitsFor(l) && old.raised < raisesAtMost {
+			old.raised++
 			a.attempt.Open(a.running)
 		}
 		return to, nil
