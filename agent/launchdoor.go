@@ -15,6 +15,7 @@ const (
 	launchPath     = "/launch"
 	launchCallers  = 16 // connections at once; more are closed unread
 	launchPatience = 5 * time.Second
+	launchLeave    = time.Second / 2 // for the last pages, when the agent stops
 )
 
 // A launchDoor is the loopback GET /launch, to which an EHR's page sends the browser (RFC 8252, 8.3). Everybody on this
@@ -53,9 +54,9 @@ func (a *Agent) openLaunchDoor(ctx context.Context) {
 	}
 	a.wait.Go(func() {
 		<-ctx.Done() // with it whoever waits for the agent stops waiting
-		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), launchPatience)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), launchLeave)
 		defer cancel()
-		if server.Shutdown(patience) != nil {
+		if server.Shutdown(last) != nil { // browsers open connections in advance and say nothing on them
 			_ = server.Close()
 		}
 	})

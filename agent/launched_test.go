@@ -472,4 +472,24 @@ func TestThePortOfLaunchesIsTaken(t *testing.T) {
 		t.Error(err)
 	}
 	h.phase(protocol.PhaseNoContext)
+	h.do("signout", `{}`)
+	if s := h.running.agent.Status(); !has(s, "launch_off") {
+		t.Error("the next user is not told")
+	}
+}
+
+// A connection that says nothing does not hold up the end of the agent.
+func TestASilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
+	h, port := launchable(t, "")
+	h.starts()
+	h.viewer("viewer", client.Options{})
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	begun := time.Now()
+	if h.end(); time.Since(begun) > 3*time.Second {
+		t.Errorf("it took %v", time.Since(begun))
+	}
 }

@@ -40,7 +40,9 @@ func (a *Agent) startSignOut(why protocol.Reason) <-chan struct{} {
 	a.session, a.endSess, a.resuming, a.refused, a.handed = nil, nil, nil, nil, nil
 	a.forgetQuestions()
 	a.ended, a.expired, a.paused, a.shut, a.stuck = false, false, false, false, a.static()
-	maps.DeleteFunc(a.notices, func(code string, _ notice) bool { return code != problemScreenUnheard && code != problemEarlierKept })
+	maps.DeleteFunc(a.notices, func(code string, _ notice) bool {
+		return code != problemScreenUnheard && code != problemEarlierKept && code != problemLaunchOff
+	})
 	a.pauses[""]++
 	finished := make(chan struct{})
 	a.stored = finished
