@@ -166,3 +166,13 @@ func TestPostPageIsGuarded(t *testing.T) {
 		}
 	}
 }
+
+// SM-AUTH-07: where nothing of ours listens there is no page to post from, and who can do something about it is told.
+func TestLongRequestWithoutAListener(t *testing.T) {
+	w := tooLong(t)
+	w.l.Site.Redirect = oauth.SchemeRedirect
+	_, err := w.l.Start(t.Context())
+	if err == nil || !strings.Contains(oauth.Sentence(err), `redirect = "loopback"`) {
+		t.Errorf("%v: %s", err, oauth.Sentence(err))
+	}
+}
