@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/castray/castray/oauth"
+	"github.com/castray/castray/oauth/oauthtest"
 )
 
 func TestParametersOfTheSite(t *testing.T) {
@@ -102,14 +103,25 @@ func TestLongRequestIsPosted(t *testing.T) {
 	if form.Get("login_hint") != nasty || form.Get("scope") != strings.Join(w.l.Site.Scopes, " ") || form.Get("code_challenge_method") != "S256" || len(form) != 11 {
 		t.Errorf("the form has %v", members(form))
 	}
-	if _, err := fetch(t.Context(), w.ts.Client(), w.ts.URL+"/auth/authorize", form); err != nil {
-		t.Fatal(err)
+	w.posts(t, a, form)
+	if n := w.as.Count("/auth/authorize"); n != 1 {
+		t.Errorf("%d requests", n)
 	}
+}
+
+// posts is a browser that submits the form, while the sign-in waits for it.
+func (w *world) posts(t *testing.T, a *oauth.Attempt, form url.Values) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := fetch(t.Context(), w.ts.Client(), w.ts.URL+"/auth/authorize", form)
+		done <- err
+	}()
 	if _, err := a.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := w.as.Count("/auth/authorize"); n != 1 {
-		t.Errorf("%d requests", n)
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -175,4 +187,28 @@ func TestLongRequestWithoutAListener(t *testing.T) {
 	if err == nil || !strings.Contains(oauth.Sentence(err), `redirect = "loopback"`) {
 		t.Errorf("%v: %s", err, oauth.Sentence(err))
 	}
+}
+
+// SM-LCH-01, SM-AUTH-07, SM-CLI-02: a launch that spells the FHIR base in its own way is proved by what the site has, and a
+// long one is posted as it came.
+func TestALongLaunchOfAConfidentialClient(t *testing.T) {
+	w := withSecret(t, odd, oauthtest.Client{})
+	w.l.OpenURL = nil
+	launch := strings.Repeat("a+/=%20", 2000)
+	a, err := w.l.StartEHR(t.Context(), oauth.EHRLaunch{FHIRURL: w.ts.URL + "/fhir/", Launch: oauth.NewSecret(launch)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := fetch(t.Context(), http.DefaultClient, a.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		form.Add(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+	}
+	if form.Get("launch") != launch || form.Get("aud") != w.ts.URL+"/fhir/" {
+		t.Errorf("the form has %v", members(form))
+	}
+	w.posts(t, a, form)
 }
