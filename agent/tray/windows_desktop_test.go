@@ -24,29 +24,36 @@ func TestClicksArrive(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "the menu is complete", func() bool {
-		click(Quit)
-		return len(tray.lines) > 0
-	})
-	for _, c := range []Command{SignIn, SignOut, Accept, Decline, Pause, Resync, ClearAll} {
-		click(c)
-		got := tray.says(t)
-		for got == "click quit" {
-			got = tray.says(t)
-		}
-		if got != "click "+string(c) {
-			t.Errorf("a click on %s: the tray says %q", c, got)
-		}
+	waiting := View{Status: status()}
+	waiting.Status.Problems = []protocol.Problem{{Code: "launch_waiting", Sentence: "An EHR wants to launch Castray"}}
+	tray.show(t, waiting)
+	before := Quit
+	arrives := func(c Command) {
+		t.Helper()
+		eventually(t, "a click on "+string(c)+" arrives", func() bool { // the menu may not be complete yet, nor what is shown in it
+			click(c)
+			for len(tray.lines) > 0 {
+				switch got := tray.says(t); got {
+				case "click " + string(c):
+					return true
+				case "click " + string(before): // one more of those before
+				default:
+					t.Errorf("a click on %s: the tray says %q", c, got)
+				}
+			}
+			return false
+		})
+		before = c
+	}
+	for _, c := range []Command{Quit, Accept, Decline, SignIn, SignOut, Pause, Resync, ClearAll} {
+		arrives(c)
 	}
 	for i, phase := range phases {
 		v := View{Status: status(), SigningIn: i%2 == 0}
 		v.Status.Phase, v.Status.Sentence = phase, string(phase)
 		tray.show(t, v)
 		if phase == protocol.PhasePaused {
-			eventually(t, "pause is shown", func() bool {
-				click(Resume)
-				return len(tray.lines) > 0
-			})
+			arrives(Resume)
 		}
 	}
 	tray.stdin.Close()
