@@ -147,7 +147,12 @@ func (a *app) asksAny() bool {
 func (a *app) agrees(current named) bool { return a.believes.agrees(current, a.asks, a.asksAny()) }
 
 // distrust is for an app of which nobody can say what it shows, whatever it has been sent so far.
-func (a *app) distrust() { a.believes, a.clearTold, a.voidTo = belief{}, false, a.newest }
+func (a *app) distrust() {
+	a.believes, a.clearTold, a.voidTo = belief{}, false, a.newest
+	if a.proof.found == protocol.OutcomeVerified { // what was seen on its screen was before
+		a.proof.found = ""
+	}
+}
 
 // isVoid tells whether a message was sent too early to say anything of what the app shows.
 func (a *app) isVoid(m *message) bool { return m.seq <= a.voidTo }

@@ -367,3 +367,41 @@ func TestS1_WhatAWindowCannotNameIsNotProvenForWhoDidNotConfirm(t *testing.T) {
 		})
 	}
 }
+
+// What was seen on the screen of an app before nobody knew what it shows, because it was paused or asked for another patient,
+// does not prove what it shows afterwards.
+func TestS1_AProofFromBeforeAPauseOrAWishIsNone(t *testing.T) {
+	for name, strays := range map[string]func(d *deskTest, viewer *fakeApp){
+		"paused": func(d *deskTest, viewer *fakeApp) {
+			for _, paused := range []bool{true, false} {
+				if _, err := d.relay.Pause(viewer.id, paused); err != nil {
+					t.Error(err)
+				}
+			}
+		},
+		"its wish had no echo": func(d *deskTest, viewer *fakeApp) {
+			if _, err := d.ask(viewer, "mine", "p2"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(echoWithin)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.prover(&fakeApp{}) // it cannot answer
+				d.settled()
+				d.hub.set("Patient-open", contextOf("p1"))
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				viewer.shows("p1")
+				time.Sleep(showAfter)
+				d.wantOutcome("at first", viewer, protocol.OutcomeVerified)
+				viewer.mu.Lock()
+				viewer.mute = true // and from now on it hangs
+				viewer.mu.Unlock()
+				strays(d, viewer)
+				d.wantOutcome("told again", viewer, protocol.OutcomeSent)
+				d.wantPhase(protocol.PhaseUnconfirmed)
+			})
+		})
+	}
+}
