@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,12 @@ const (
 	showAgain = 2 * time.Second // after it named another patient: only twice in a row counts
 	showBad   = 3 * time.Second // while it shows another patient
 	showEvery = 3 * time.Minute
+)
+
+// What a screen can hold, and the numbers of one patient. The one who weighs it answers the hub too, and all other apps.
+const (
+	windowsAtMost = 256
+	numbersAtMost = 64
 )
 
 // A proof is what an app says that it shows, weighed against the context.
@@ -101,7 +108,7 @@ func (in showed) apply(c *core) {
 	case a.paused || c.sub == 0 || !c.desk.known || m.asked != a.told || m.age != c.desk.age || a.busy():
 		a.proof.doubt = false
 		c.willAsk(a, showAfter) // something came between, and it says nothing of that
-	case !in.ok:
+	case !in.ok || beyondAnyScreen(in.windows):
 		c.cannotSay(a)
 	default:
 		c.weighed(a, c.weigh(in.windows))
@@ -142,6 +149,11 @@ func (c *core) weighed(a *app, is verdict) {
 		p.know("", c.now)
 		c.willAsk(a, showEvery)
 	}
+}
+
+func beyondAnyScreen(windows []protocol.Window) bool {
+	return len(windows) > windowsAtMost ||
+		slices.ContainsFunc(windows, func(w protocol.Window) bool { return len(w.Patient) > numbersAtMost })
 }
 
 // weigh compares what is on screen with what is current. Same means that every window shows the current patient and, where

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/castray/castray/bridge/fhircast"
@@ -401,6 +402,37 @@ func TestS1_AProofFromBeforeAPauseOrAWishIsNone(t *testing.T) {
 				strays(d, viewer)
 				d.wantOutcome("told again", viewer, protocol.OutcomeSent)
 				d.wantPhase(protocol.PhaseUnconfirmed)
+			})
+		})
+	}
+}
+
+// S10: an answer that is larger than any screen says nothing, and takes no time of the one who answers the hub.
+func TestS10_AnAnswerLargerThanAnyScreenSaysNothing(t *testing.T) {
+	many := make([]protocol.Identifier, 1_000_000)
+	for i := range many {
+		many[i] = protocol.Identifier{System: fmt.Sprint("urn:", i), Value: "x"}
+	}
+	for name, screen := range map[string][]protocol.Window{
+		"windows":     make([]protocol.Window, 2_000_000),
+		"identifiers": {{Patient: many}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.prover(&fakeApp{status: 200})
+				d.settled()
+				d.deliver(ev("Patient-open", "1", 1, "p1"))
+				viewer.shows("p1")
+				time.Sleep(showAfter)
+				d.wantOutcome("at first", viewer, protocol.OutcomeVerified)
+				viewer.mu.Lock()
+				viewer.screen = screen
+				viewer.mu.Unlock()
+				made := testing.AllocsPerRun(1, func() { time.Sleep(showEvery); synctest.Wait() })
+				d.wantOutcome("too much", viewer, protocol.OutcomeAcknowledged)
+				if made > 10_000 {
+					t.Errorf("%v allocations were made of it", made)
+				}
 			})
 		})
 	}
