@@ -17,9 +17,11 @@ func (s *Session) fly(ctx context.Context) (begun bool, err error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	ctx = context.WithoutCancel(ctx)
+	kept := context.WithoutCancel(ctx) // for what has to be stored, whatever else is broken off
+	ctx, cancel := s.untilLeft(kept)
+	defer cancel()
 	if err := s.believe(ctx); err != nil {
-		return true, s.refused(ctx, err)
+		return true, s.refused(kept, err)
 	}
 	token := s.catchUp(ctx)
 	ans, err := s.present(ctx, token)
@@ -32,12 +34,12 @@ func (s *Session) fly(ctx context.Context) (begun bool, err error) {
 		}
 	}
 	if err != nil {
-		return true, s.refused(ctx, err)
+		return true, s.refused(kept, err)
 	}
-	s.adopt(ctx, ans, token)
+	s.adopt(kept, ans, token)
 	if err := s.sameUser(ctx, ans); err != nil {
 		s.log.Error("refresh names another user; the sign-in has ended")
-		s.finish(ctx, err)
+		s.finish(kept, err)
 		return true, err
 	}
 	s.mu.Lock()
@@ -47,6 +49,34 @@ func (s *Session) fly(ctx context.Context) (begun bool, err error) {
 	}
 	s.take(ans)
 	return true, nil
+}
+
+// leaveWithin is how long a refresh may still take when nobody keeps the session
+// fresh any more, as when the process is about to end. An answer that comes later
+// is lost, and perhaps the sign-in with it; a server that answers nothing at all
+// must not hold up the end.
+const leaveWithin = 3 * time.Second
+
+// leave breaks off the refresh under way, and each that begins later, if it takes
+// too long.
+func (s *Session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	if cancel := s.breakOff; cancel != nil {
+		time.AfterFunc(leaveWithin, cancel)
+	}
+}
+
+// untilLeft is a context for the one refresh under way.
+func (s *Session) untilLeft(ctx context.Context) (context.Context, context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left {
+		return context.WithTimeout(ctx, leaveWithin)
+	}
+	ctx, s.breakOff = context.WithCancel(ctx)
+	return ctx, s.breakOff
 }
 
 // present is the refresh request (RFC 6749, 6).

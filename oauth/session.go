@@ -45,6 +45,9 @@ type Session struct {
 	displaced bool   // something else is in its place, or nothing any more
 	believed  bool   // the endpoints are the site's
 
+	left     bool               // nobody keeps it fresh any more; see leave
+	breakOff context.CancelFunc // of the last refresh
+
 	ahead    time.Duration // our clock, of the server's
 	tooLarge int           // bytes of a token that a server refused, perhaps for that
 }
@@ -113,6 +116,7 @@ func (l *Launcher) Resume(ctx context.Context) (*Session, error) {
 		User:      User{Name: had.Name, FHIRUser: had.FHIRUser, Subject: had.Subject},
 	}
 	s.grant.HubURL, _ = w.hubURL(had.HubURL)
+	defer context.AfterFunc(ctx, s.leave)()
 	if err := s.Refresh(ctx); err != nil {
 		if errors.Is(err, ErrLoginNeeded) {
 			return nil, err
@@ -167,8 +171,14 @@ func (s *Session) Changed() <-chan struct{} { return s.changed }
 // Run keeps the session fresh: it refreshes at 80 % of a token's life, tries
 // again with growing pauses, and retries a store that failed. It returns
 // ErrLoginNeeded (wrapped) when only a person can go on, also after SignOut, or
-// ctx's error.
+// ctx's error. From the end of ctx a refresh has three seconds, whoever began it.
 func (s *Session) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, s.leave) // also while a refresh is waited for
+	defer func() {
+		if stop() && ctx.Err() != nil {
+			s.leave()
+		}
+	}()
 	for {
 		wait, err := s.tend(ctx)
 		if err != nil {
@@ -227,8 +237,8 @@ func (s *Session) due() time.Time {
 // Refresh gets a new access token now, for example when the network is back.
 // Concurrent calls share one request. It returns ErrLoginNeeded (wrapped) when
 // only a person can go on. A request that has begun is not broken off when ctx
-// ends, since its answer may hold the only refresh token that is still good; it
-// takes half a minute at most, and while another process refreshes the same
+// ends, since its answer may hold the only refresh token that is still good (but
+// see Run); it takes half a minute at most, and while another process refreshes the same
 // sign-in it is waited for as long. A session that cannot renew but has not
 // ended is left as it is.
 func (s *Session) Refresh(ctx context.Context) error {

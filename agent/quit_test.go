@@ -1,0 +1,34 @@
+package agent_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/castray/castray/bridge/hub/hubtest"
+	"github.com/castray/castray/ipc/protocol"
+	"github.com/castray/castray/oauth/oauthtest"
+)
+
+// Quitting and signing out take a few seconds, also where the sign-in server answers nothing any more, which a refresh waits for.
+func TestASilentSignInServerDoesNotHoldUpTheEnd(t *testing.T) {
+	for name, end := range map[string]func(h *hospital){
+		"quit":     (*hospital).end,
+		"sign-out": func(h *hospital) { h.do("signout", `{}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHospital(t)
+			h.starts()
+			h.do("signin", `{}`)
+			h.phase(protocol.PhaseNoContext)
+			h.auth.Misbehave(oauthtest.Faults{Slow: 40 * time.Second})
+			h.hub.Reply(hubtest.Context, hubtest.Reply{Status: 401}, 1) // which makes a refresh
+			h.do("resync", `{}`)
+			h.until("the refresh", func(protocol.Status) bool { return h.auth.Count("/auth/token") == 2 })
+			begun := time.Now()
+			if end(h); time.Since(begun) > 6*time.Second {
+				t.Errorf("it took %v", time.Since(begun))
+			}
+		})
+	}
+}
