@@ -76,6 +76,7 @@ type Agent struct {
 	tokenEnds  time.Time          // of the session, as last seen
 	endSess    context.CancelFunc // of session.Run
 	attempt    *attempt
+	signOuts   int // so far: a sign-in that was begun before the last one comes to nothing
 	launches   launches
 	handed     *handover       // a hub's session that stands for that of the sign-in or the configuration, nil = none
 	resuming   *resumption     // of a stored sign-in, nil = none

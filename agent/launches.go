@@ -276,8 +276,9 @@ func (a *Agent) startLaunch(l launch, seen *seenLaunch) {
 		return
 	}
 	seen.starting = true
+	signOuts := a.signOuts
 	a.wait.Go(func() {
-		begun, err := a.startSignIn(a.running, l.site, l.starter(), &l) // what went wrong is a problem by now
+		begun, err := a.startSignIn(a.running, l.site, l.starter(), &l, signOuts) // what went wrong is a problem by now
 		if err == nil {
 			begun.Open(a.running)
 		}

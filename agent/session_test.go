@@ -154,6 +154,41 @@ func TestSignOutWhileTheCodeIsExchanged(t *testing.T) {
 	}
 }
 
+// A sign-in, or a launch, that was begun before a sign-out does not sign anybody in after it: at most desks the browser still knows
+// who was there, and asks nothing.
+func TestSignOutWhileASignInBegins(t *testing.T) {
+	for name, begins := range map[string]func(h *hospital) error{
+		"signin": func(h *hospital) error {
+			_, err := h.running.agent.Do(h.ctx, protocol.MethodSignin, json.RawMessage(`{}`))
+			return err
+		},
+		"launch": func(h *hospital) error { return h.launches(h.launch("early")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, _ := launchable(t, "")
+			h.starts()
+			h.viewer("viewer", client.Options{})
+			h.auth.Misbehave(oauthtest.Faults{Slow: 500 * time.Millisecond})
+			begun := make(chan error, 1)
+			go func() { begun <- begins(h) }()
+			h.until("the question where to sign in", func(protocol.Status) bool { return len(h.auth.Requests()) == 1 })
+			h.do("signout", `{}`)
+			if err := <-begun; name == "signin" && code(err) != protocol.CodeSigninNeeded {
+				t.Errorf("signin: %v", err)
+			}
+			for answered := time.Now().Add(time.Second); time.Now().Before(answered); wait(h.ctx) {
+			}
+			if s := h.running.agent.Status(); s.Phase != protocol.PhaseSignedOut || len(s.Problems) != 0 || len(h.authorized()) != 0 {
+				t.Errorf("%d pages opened, status %+v", len(h.authorized()), s)
+			}
+			h.auth.Misbehave(oauthtest.Faults{})
+			h.do("signin", `{}`)
+			h.phase(protocol.PhaseNoContext)
+		})
+	}
+}
+
 func TestAKeychainThatIsOpenedLater(t *testing.T) {
 	h := newHospital(t)
 	kept := new(drawer)

@@ -83,20 +83,24 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start start
 		return "", errNoSignIn
 	}
 	var of *launch
-	if p.Site == "" {
-		if err := a.do(ctx, func() {
-			if p.Site = a.siteName; a.attempt != nil {
-				p.Site, start, of = a.attempt.site, a.attempt.start, a.attempt.launch
-			}
-		}); err != nil {
-			return "", err
+	signOuts := 0
+	if err := a.do(ctx, func() {
+		signOuts = a.signOuts
+		switch {
+		case p.Site != "":
+		case a.attempt != nil:
+			p.Site, start, of = a.attempt.site, a.attempt.start, a.attempt.launch
+		default:
+			p.Site = a.siteName
 		}
+	}); err != nil {
+		return "", err
 	}
 	s := a.site(p.Site)
 	if s == nil {
 		return "", &protocol.Error{Code: protocol.CodeInvalidParams, Message: "No site of that name is configured."}
 	}
-	begun, err := a.startSignIn(ctx, s, start, of)
+	begun, err := a.startSignIn(ctx, s, start, of, signOuts)
 	if err != nil {
 		return "", err
 	}
@@ -106,8 +110,9 @@ func (a *Agent) signIn(ctx context.Context, p protocol.SigninParams, start start
 	return begun.URL, nil
 }
 
-// startSignIn starts one, of a launch or of none.
-func (a *Agent) startSignIn(ctx context.Context, s *config.Site, start starter, of *launch) (*oauth.Attempt, error) {
+// startSignIn starts one, of a launch or of none. It comes to nothing if somebody has signed out since there were that many
+// sign-outs: the browser may still know who that was, and ask nothing.
+func (a *Agent) startSignIn(ctx context.Context, s *config.Site, start starter, of *launch, signOuts int) (*oauth.Attempt, error) {
 	launcher, err := a.freeLauncher(ctx, s)
 	if err != nil {
 		return nil, err
@@ -115,15 +120,30 @@ func (a *Agent) startSignIn(ctx context.Context, s *config.Site, start starter, 
 	begun, err := start(launcher, ctx)
 	if err != nil {
 		words := oauth.Sentence(err)
-		_ = a.do(ctx, func() { a.notify(problemSigninFailed, words) })
+		_ = a.do(ctx, func() {
+			if a.signOuts == signOuts {
+				a.notify(problemSigninFailed, words)
+			}
+		})
 		return nil, &protocol.Error{Code: protocol.CodeSigninNeeded, Message: words}
 	}
-	if err := a.do(ctx, func() { a.pending(s, begun, start, of) }); err != nil {
+	over := false
+	err = a.do(ctx, func() {
+		if over = a.signOuts != signOuts; !over {
+			a.pending(s, begun, start, of)
+		}
+	})
+	if over {
+		err = errSignedOut
+	}
+	if err != nil {
 		begun.Close()
 		return nil, err
 	}
 	return begun, nil
 }
+
+var errSignedOut = &protocol.Error{Code: protocol.CodeSigninNeeded, Message: "Signed out before the sign-in had begun: sign in again."}
 
 var errNoSignIn = &protocol.Error{Code: protocol.CodeNotAllowed, Message: "This agent joins a hub without sign-in; configure a [[site]] to sign in."}
 

@@ -30,6 +30,7 @@ func (a *Agent) signOut(ctx context.Context, why protocol.Reason) error {
 // startSignOut ends the session at once. The apps are cleared beside the hub being left, which may take seconds.
 func (a *Agent) startSignOut(why protocol.Reason) <-chan struct{} {
 	a.giveUp()
+	a.signOuts++
 	if a.endSess != nil {
 		a.endSess()
 	}
