@@ -358,6 +358,8 @@ func TestASessionThatIsHandedOver(t *testing.T) {
 	v := h.viewer("viewer", client.Options{})
 	h.do("signin", `{}`)
 	h.phase(protocol.PhaseNoContext)
+	h.opensPatient("p1")
+	h.sees(v, "Patient-open")
 	other, err := h.hub.Hub().NewTopic(h.ctx, "ada")
 	if err != nil {
 		t.Fatal(err)
@@ -370,12 +372,14 @@ func TestASessionThatIsHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := h.running.agent.Status()
-	if !contains(problemOf(s, "launch_waiting"), "names another session at Hospital") || s.Phase != protocol.PhaseNoContext {
+	if !contains(problemOf(s, "launch_waiting"), "names another session at Hospital") || s.Phase != protocol.PhaseInSync {
 		t.Errorf("status %+v", s)
 	}
 	h.answers(protocol.MethodLaunchAccept)
+	h.until("the other session", func(protocol.Status) bool { return len(h.forms(hubtest.Subscribe)) == 2 })
 	h.phase(protocol.PhaseInSync)
 	h.sees(v, "Patient-open")
+	v.clearedBetween(t) // S8: whose session that is, nobody knows
 	topics := h.forms(hubtest.Subscribe)
 	if len(topics) != 2 || topics[0]["hub.topic"] != first.Reveal() || topics[1]["hub.topic"] != other.Reveal() || len(h.authorized()) != 1 {
 		t.Errorf("%d subscriptions, %d sign-ins", len(topics), len(h.authorized()))

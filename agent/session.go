@@ -85,7 +85,10 @@ func (a *Agent) joinSession(s *config.Site, preview func([]string)) {
 	}
 	// Both are names within one site: Practitioner/1 of another hospital is another person (S8).
 	who := cmp.Or(g.User.FHIRUser, g.User.Subject)
-	if who != "" {
+	switch {
+	case a.handed != nil: // whose session that is, nobody knows, whoever has signed in
+		who = ""
+	case who != "":
 		who = s.FHIRURL + " " + who
 	}
 	a.connect(seat{hub: hub, user: who, scopes: scopes, client: a.session.Client(), roots: roots, preview: preview})
