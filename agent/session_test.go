@@ -456,6 +456,47 @@ func TestASignInAtAnotherSiteEndsTheFirst(t *testing.T) {
 	}
 }
 
+// The same where the first site's is being read just when somebody signs in at the other: Re-sync reads it, the browser is faster.
+func TestASignInAtAnotherSiteOvertakesWhatIsRead(t *testing.T) {
+	t.Parallel()
+	first, second := newHospital(t), newHospital(t)
+	other := "[[site]]\nname = \"Other\"\nfhir_url = \"" + second.server.URL + "/fhir\"\nclient_id = \"castray\"\nca_file = \"" + first.dir + "/ca.pem\"\n"
+	first.write(first.file, append(first.config, other...))
+	kept := new(drawer)
+	first.store = kept
+	first.starts()
+	first.do("signin", `{"site":"Hospital"}`)
+	first.phase(protocol.PhaseNoContext)
+	first.end()
+	kept.lock(true)
+	pages := first.shown()
+	first.starts()
+	first.phase(protocol.PhaseLoginNeeded)
+	first.do("signin", `{"site":"Other"}`)
+	page := <-pages
+	kept.lock(false)
+	before := first.auth.Count("/auth/token")
+	first.auth.Misbehave(oauthtest.Faults{Slow: 700 * time.Millisecond})
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = first.running.agent.Do(first.ctx, protocol.MethodResync, nil)
+	}()
+	first.until("the refresh", func(protocol.Status) bool { return first.auth.Count("/auth/token") == before+1 })
+	browser := second.server.Client()
+	resp, err := browser.Get(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s := first.until("the other site", func(s protocol.Status) bool { return s.Site == "Other" && s.SignedIn })
+	<-read
+	first.until("the first revoked", func(protocol.Status) bool { return first.auth.Count("/auth/revoke") == 1 && kept.len() == 1 })
+	if s = first.running.agent.Status(); s.Site != "Other" || !s.SignedIn {
+		t.Errorf("status %+v", s)
+	}
+}
+
 // Who asks for the link of the sign-in that waits gets one to the same place, which asks the same.
 func TestSignInAgainIsTheOneThatWaits(t *testing.T) {
 	h, second := newHospital(t), newHospital(t)

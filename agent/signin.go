@@ -40,6 +40,8 @@ func (a *Agent) resumed(s *config.Site, r *resumption, session *oauth.Session, e
 	}
 	a.resuming = nil
 	switch {
+	case a.session != nil && session != nil && s.Name != a.siteName: // one session at a time, and the browser was faster
+		a.wait.Go(func() { _ = session.SignOut(a.running) })
 	case a.session != nil:
 	case err == nil:
 		a.signedIn(s, session)
