@@ -110,18 +110,19 @@ func (g *guest) serve(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		g.agent.cfg.Log.Warn("an app was cut off", "app", g.id, "because", err.Error())
 	}
-	g.leave(ctx)
+	g.leave(ctx, err != nil)
 }
 
 // leave tells the relay that the app is gone, and looks at its process for as long as that makes a difference: while it
-// lives, and the app has not come back, it may still show a patient.
-func (g *guest) leave(ctx context.Context) {
+// lives, and the app has not come back, it may still show a patient. So may one that was cut off, where that cannot be told: a page
+// has not been closed by it.
+func (g *guest) leave(ctx context.Context, cut bool) {
 	defer g.conn.Peer().Release()
 	look := time.NewTicker(lookForEnd)
 	defer look.Stop()
 	for {
 		alive, known := g.conn.Peer().Alive()
-		if !g.agent.relay.Detach(g.id, g.sink, alive && known) {
+		if !g.agent.relay.Detach(g.id, g.sink, known && alive || !known && cut && !g.conn.Peer().Ended()) {
 			return
 		}
 		select {

@@ -64,6 +64,30 @@ func TestAnAppAtEachTransport(t *testing.T) {
 	})
 }
 
+// S1: a page that we cut off has not been closed by anybody, so it may still show a patient: its row stays until a page of that
+// browser says hello.
+func TestS1_APageThatIsCutOffKeepsItsRow(t *testing.T) {
+	w := newWorld(t)
+	page, _ := w.startWeb(0)
+	native, web := w.viewer("native", client.Options{}), w.viewer("page", page)
+	w.opens("Patient", "p01")
+	w.sees(native, "Patient-open")
+	w.sees(web, "Patient-open")
+	w.phase(protocol.PhaseInSync)
+	for { // more than 1,000 messages in a second
+		if err := web.Call(w.ctx, protocol.MethodStatus, protocol.Empty{}, nil); err != nil && code(err) != protocol.CodeBusy {
+			break
+		}
+	}
+	s := w.until("that it is lost", func(s protocol.Status) bool { return s.Phase != protocol.PhaseInSync })
+	w.rest()
+	if s = w.running.agent.Status(); !has(s, "app_lost") || s.Phase != protocol.PhaseAttention || len(s.Apps) != 2 {
+		t.Errorf("status %+v", s)
+	}
+	w.viewer("page", page)
+	w.until("that it is back", func(s protocol.Status) bool { return s.Phase == protocol.PhaseInSync && len(s.Apps) == 2 })
+}
+
 // DESIGN 3.2: app_key admits and grants nothing else; the key in hello grants control, on every transport.
 func TestWhatTheAppKeyGrants(t *testing.T) {
 	w := newWorld(t)

@@ -34,6 +34,15 @@ func (p Peer) Alive() (alive, known bool) {
 	return p.process.alive()
 }
 
+// Ended reports whether the process that connected has surely ended, at the WebSocket too: no page outlives its browser.
+func (p Peer) Ended() bool {
+	if p.process == nil {
+		return false
+	}
+	alive, known := p.process.alive()
+	return known && !alive
+}
+
 // Digest is the SHA-256 of its program's file, in hex, read anew each time. It fails where the program cannot be told or
 // read.
 func (p Peer) Digest() (string, error) {
