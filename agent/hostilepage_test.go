@@ -137,6 +137,9 @@ func (h *hospital) isOurs(name string, header http.Header, body string) {
 			h.Errorf("%s: the page has %q", name, part)
 		}
 	}
+	if body != "" && !(contains(body, " – Castray</title>") && contains(body, `<svg`)) { // the look of the page that a sign-in ends with
+		h.Errorf("%s: the page is %s", name, body)
+	}
 	csp := header.Get("Content-Security-Policy")
 	if header.Get("Location") != "" || header.Get("Access-Control-Allow-Origin") != "" || header.Get("Set-Cookie") != "" ||
 		header.Get("Referrer-Policy") != "no-referrer" || header.Get("Cache-Control") != "no-store" || header.Get("X-Content-Type-Options") != "nosniff" ||

@@ -88,7 +88,7 @@ type callerKey struct{}
 // ServeHTTP answers with a page of ours, in which nothing of the request is.
 func (d *launchDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != launchPath && d.hosts[r.Host] { // browsers ask for an icon
-		launchPage(w, http.StatusNotFound, pageNothing)
+		pageNothing.Write(w, http.StatusNotFound)
 		return
 	}
 	if status, why := d.guard(r); why != nil {
@@ -96,21 +96,21 @@ func (d *launchDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", http.MethodGet)
 		}
-		launchPage(w, status, pageOf(why))
+		pageOf(why).Write(w, status)
 		return
 	}
 	to, why, err := d.agent.take(r.Context(), "?"+r.URL.RawQuery)
 	switch {
 	case err != nil:
-		launchPage(w, http.StatusServiceUnavailable, pageStopping)
+		pageStopping.Write(w, http.StatusServiceUnavailable)
 	case why == refusedMany:
-		launchPage(w, http.StatusTooManyRequests, pageOf(why))
+		pageOf(why).Write(w, http.StatusTooManyRequests)
 	case why != nil:
-		launchPage(w, http.StatusForbidden, pageOf(why))
+		pageOf(why).Write(w, http.StatusForbidden)
 	case to == courseAsk || to == courseAsked:
-		launchPage(w, http.StatusOK, pageAsks)
+		pageAsks.Write(w, http.StatusOK)
 	default:
-		launchPage(w, http.StatusOK, pageTaken)
+		pageTaken.Write(w, http.StatusOK)
 	}
 }
 

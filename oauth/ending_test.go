@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -96,6 +97,18 @@ func pageIsSafe(t *testing.T, resp *http.Response, body string) {
 	}
 	if strings.Count(body, "<h1>") != 1 || strings.Count(body, "<main") != 1 || !strings.Contains(body, `aria-hidden="true"`) {
 		t.Errorf("a screen reader finds no heading: %s", body)
+	}
+}
+
+// What others have us say in the browser is on a page with the same guards, and is text however it looks.
+func TestPageOfOthersIsAsSafe(t *testing.T) {
+	answer := httptest.NewRecorder()
+	oauth.Page{Sign: "bad", Title: "Not <launched>", Text: `{user} <script src="x">`}.Write(answer, http.StatusForbidden)
+	body := answer.Body.String()
+	pageIsSafe(t, answer.Result(), strings.Replace(body, `src=&#34;`, "", 1))
+	if answer.Code != http.StatusForbidden || !strings.Contains(body, "<title>Not &lt;launched&gt; – Castray</title>") ||
+		!strings.Contains(body, "<p>{user} &lt;script") {
+		t.Errorf("%d %s", answer.Code, body)
 	}
 }
 

@@ -36,6 +36,19 @@ func send(w http.ResponseWriter, status int, text string) {
 	_ = http.NewResponseController(w).Flush() // the listener may close next
 }
 
+// A Page is what another part of the program says in the user's browser: plain text, in English, on a page that looks like
+// those a sign-in ends with and holds to the same guards.
+type Page struct {
+	Sign        string // the picture beside it: good, bad, busy or plain
+	Title, Text string
+}
+
+// Write answers with the page. It may be called concurrently.
+func (p Page) Write(w http.ResponseWriter, status int) {
+	head(w)
+	send(w, status, pageTop("en", p.Sign, html.EscapeString(p.Title))+`<p>`+html.EscapeString(p.Text)+`</p>`+pageEnd)
+}
+
 // facts are what a notice may tell, each as plain text. One that is empty takes the lines that tell it off the page.
 type facts struct {
 	user, site string
