@@ -59,6 +59,11 @@ func (t *tool) configKeysCommand() *cobra.Command {
 private half stays in the keychain of this user.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch alg {
+			case "", "ES384", "RS384":
+			default:
+				return usagef("--alg is ES384 or RS384.")
+			}
 			s, err := t.chosenSite(site)
 			if err != nil {
 				return err

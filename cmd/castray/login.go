@@ -29,7 +29,7 @@ func (t *tool) loginCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&site, "site", "", "`NAME` of the site, as configured (default the last used)")
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address to sign in at instead of opening a browser")
-	cmd.Flags().DurationVar(&timeout, "timeout", loginWait, "how long to wait")
+	cmd.Flags().DurationVar(&timeout, "timeout", loginWait, "how long to wait, as a `TIME` such as 90s")
 	return cmd
 }
 

@@ -30,6 +30,6 @@ func (t *tool) pauseCommand() *cobra.Command {
 			return t.do(cmd.Context(), "pause", protocol.MethodPause, p, sentence)
 		},
 	})
-	cmd.Flags().DurationVar(&length, "for", 0, "resume by itself after this time, such as 15m")
+	cmd.Flags().DurationVar(&length, "for", 0, "resume by itself after this `TIME`, such as 15m")
 	return cmd
 }

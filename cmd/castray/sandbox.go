@@ -50,13 +50,13 @@ servers do, so that any FHIRcast or SMART client can be tried: castray sandbox -
 			return t.serveSandbox(cmd.Context(), c)
 		},
 	}
-	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:0", "loopback address and port; 0 is any free one")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:0", "loopback `ADDRESS` and port; 0 is any free one")
 	cmd.Flags().BoolVar(&c.AutoApprove, "auto-approve", false, "sign in at once as the first user, without pages")
-	cmd.Flags().IntVar(&c.Users, "users", 1, "how many people can sign in, each with a session of their own")
+	cmd.Flags().IntVar(&c.Users, "users", 1, "`HOW-MANY` people can sign in, each with a session of their own")
 	cmd.Flags().IntVar(&c.LaunchPort, "launch-port", 0, "where the EHR page launches an agent: the `PORT` of its launch.port; 0 shows no link")
-	cmd.Flags().StringVar(&c.Dir, "dir", "", "where certificate and configuration are written (default a temporary folder)")
+	cmd.Flags().StringVar(&c.Dir, "dir", "", "`FOLDER` for certificate and configuration (default a temporary one)")
 	cmd.Flags().BoolVar(&c.Secret, "client-secret", false, "the agent has to prove itself by a secret, which the line tells")
-	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what hub and sign-in do wrong: names or name=times, with commas; \"help\" lists them")
+	cmd.Flags().StringVar(&misbehave, "misbehave", "", "what hub and sign-in do wrong: a `LIST` of names or name=times, with commas; \"help\" lists them")
 	cmd.Flags().StringVar(&replay, "replay", "", "what happens once somebody has subscribed: a `FILE` of castray watch --record")
 	return cmd
 }

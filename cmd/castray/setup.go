@@ -220,7 +220,7 @@ func (s *setup) agree(what string) (bool, error) {
 func (s *setup) answer() (string, error) {
 	line, err := s.answers.ReadString('\n')
 	if line = strings.TrimSpace(line); line == "" && errors.Is(err, io.EOF) {
-		return "", failf(exitRefused, "There is nobody to ask. Scripts give --fhir-url, --client-id and --yes.")
+		return "", usagef("There is nobody to ask. Scripts give --fhir-url, --client-id and --yes.")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err

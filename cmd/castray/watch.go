@@ -51,8 +51,8 @@ With --json each line is the message as received.`,
 			return w.run(cmd.Context())
 		},
 	})
-	cmd.Flags().StringSliceVar(&w.events, "events", nil, "follow only these events, such as Patient-open,Patient-close")
-	cmd.Flags().StringVar(&answer, "answer", "none", "what to answer to each event: 200, 202, 409 or none")
+	cmd.Flags().StringSliceVar(&w.events, "events", nil, "follow only these `EVENTS`, such as Patient-open,Patient-close")
+	cmd.Flags().StringVar(&answer, "answer", "none", "the `ANSWER` to each event: 200, 202, 409 or none")
 	cmd.Flags().StringVar(&w.show, "show", "", `say that this is shown when asked: a FILE with {"windows":[...]}, read each time`)
 	cmd.Flags().StringVar(&w.record, "record", "", "write each message to this `FILE` too, as JSON, with invented identifiers for real ones")
 	return cmd
