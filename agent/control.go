@@ -250,6 +250,9 @@ func (a *Agent) blame(err error) error {
 	switch s.Phase {
 	case protocol.PhaseSignedOut, protocol.PhaseLoginNeeded, protocol.PhaseSigningIn:
 	default:
+		if (s.Phase == protocol.PhaseLocked || s.Phase == protocol.PhasePaused) && !s.SignedIn && !a.static() {
+			break // these phases stand before the sign-in that is missing all the same
+		}
 		if !slices.ContainsFunc(s.Problems, func(p protocol.Problem) bool { return p.Code == problemSigninEnded }) {
 			return err
 		}

@@ -184,6 +184,23 @@ func TestASharedDeskKeepsNothing(t *testing.T) {
 	}
 }
 
+// Behind a lock or a pause nobody is signed in either, and a script that asks is told so.
+func TestWhatIsMissingBehindALock(t *testing.T) {
+	d := newDesk(t, "")
+	d.reads()
+	d.do("signout", `{}`)
+	d.phase(protocol.PhaseSignedOut)
+	for method, phase := range map[string]protocol.Phase{"lock": protocol.PhaseLocked, "pause": protocol.PhasePaused} {
+		d.do(method, `{}`)
+		d.phase(phase)
+		if _, err := d.running.agent.Do(d.ctx, "resync", nil); code(err) != protocol.CodeSigninNeeded {
+			t.Errorf("%s: %v", phase, err)
+		}
+		d.do("resume", `{}`)
+		d.phase(protocol.PhaseSignedOut)
+	}
+}
+
 func TestASharedDeskWhoseKeychainIsLocked(t *testing.T) {
 	d := newDesk(t, sharedDesk)
 	d.kept.lock(true)
