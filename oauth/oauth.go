@@ -1,12 +1,13 @@
 // Package oauth signs a user in with SMART App Launch 2.2 and keeps the
 // sign-in alive: discovery, the launch in the system browser, standalone or by an
-// EHR, the code exchange, refresh, and revocation at sign-out.
+// EHR, how the installation proves itself, the code exchange, refresh, and
+// revocation at sign-out.
 //
 // A Launcher is the sign-in of one site. It yields a Session, which owns the
 // tokens: they never leave this package. Others get an *http.Client that signs
 // requests for the granted origins and refuses all others.
 //
-// Left to others: where a secret rests (a Store; oauth/keychain has two), how a
+// Left to others: where a secret rests (a Store; oauth/keychain has them), how a
 // browser is opened (Launcher.OpenURL), and what to do with the granted hub
 // (package agent). The package knows neither FHIRcast nor the local pipe.
 //

@@ -141,7 +141,7 @@ var tables = []table{
 		help: "What people see.",
 		keys: []key{
 			{name: "patient", kind: text, def: "masked", words: []string{"none", "masked", "full"}, sources: anywhere, state: ignored, also: []string{"none"},
-				help: "The patient's line in the menu."},
+				help: "The patient's line in the menu, which has none yet."},
 			{name: "language", kind: text, def: "en", sources: anywhere, state: ignored, check: checkLanguage,
 				help: "Language of menus and sentences."},
 		}},

@@ -1,6 +1,8 @@
-// Package keychain keeps a sign-in: OS in the keychain of the operating system
-// (Secret Service, Credential Manager, macOS keychain), Memory for as long as
-// the process lives. Both are an oauth.Store.
+// Package keychain keeps a sign-in, and the secret or key that an installation
+// proves itself with: OS in the keychain of the operating system (Secret
+// Service, Credential Manager, macOS keychain), Memory for as long as the
+// process lives. Both are an oauth.Store; Shared adds a lock for the several
+// processes of one user.
 //
 // The libraries below take no context, have no common limit and tell their
 // errors as text. This package gives each call a deadline, cuts a value into
