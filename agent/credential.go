@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/castray/castray/agent/config"
 	"github.com/castray/castray/oauth"
@@ -22,14 +23,31 @@ func (c Config) PublicKeys(ctx context.Context, s *config.Site, alg string, repl
 	return set, made, said(err)
 }
 
+// proveWithin is how long a Re-sync waits for a sign-in to be mended: who wants the context waits for it.
+const proveWithin = 3 * time.Second
+
 // proveAgain refreshes a sign-in that has something to warn of, which may be mended now, instead of waiting for its next try.
 func (a *Agent) proveAgain(ctx context.Context) error {
-	var session *oauth.Session
-	if err := a.do(ctx, func() { session = a.session }); err != nil {
+	proved := make(chan struct{})
+	if err := a.do(ctx, func() {
+		session := a.session
+		if session == nil || session.Warning() == "" {
+			close(proved)
+			return
+		}
+		a.wait.Go(func() {
+			defer close(proved)
+			_ = session.Refresh(a.running) // the warning stays if it fails
+		})
+	}); err != nil {
 		return err
 	}
-	if session != nil && session.Warning() != "" {
-		_ = session.Refresh(ctx) // the warning stays if it fails
+	patience := time.NewTimer(proveWithin)
+	defer patience.Stop()
+	select {
+	case <-proved:
+	case <-patience.C:
+	case <-ctx.Done():
 	}
 	return nil
 }

@@ -32,3 +32,23 @@ func TestASilentSignInServerDoesNotHoldUpTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// Nor does it hold up who wants all apps told again, also where the sign-in has something to warn of, which Re-sync may mend.
+func TestASilentSignInServerDoesNotHoldUpReSync(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t)
+	h.store = noKeychain{}
+	h.follows("p1")
+	h.until("the warning", func(s protocol.Status) bool { return has(s, "keychain") })
+	read := len(h.hub.Requests(hubtest.Context))
+	h.auth.Misbehave(oauthtest.Faults{Slow: 40 * time.Second})
+	begun := time.Now()
+	h.do("resync", `{}`)
+	h.until("the context is read", func(protocol.Status) bool { return len(h.hub.Requests(hubtest.Context)) > read })
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n := h.auth.Count("/auth/token"); n != 2 {
+		t.Errorf("%d tokens asked for", n)
+	}
+}
