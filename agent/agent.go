@@ -260,11 +260,13 @@ func (a *Agent) do(ctx context.Context, what func()) error {
 	}
 }
 
-// post has the owner do something, from a goroutine that the agent waits for.
-func (a *Agent) post(what func()) {
+// post has the owner do something, from a goroutine that the agent waits for. At the end of the agent it is not taken.
+func (a *Agent) post(what func()) (taken bool) {
 	select {
 	case a.in <- order{what: what}:
+		return true
 	case <-a.running.Done():
+		return false
 	}
 }
 

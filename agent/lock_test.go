@@ -2,7 +2,9 @@ package agent_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +200,34 @@ func TestWhatIsMissingBehindALock(t *testing.T) {
 		}
 		d.do("resume", `{}`)
 		d.phase(protocol.PhaseSignedOut)
+	}
+}
+
+// At a shared desk a session ends with the agent: also one that has just been made, while the browser still fetches the last page.
+func TestASharedDeskEndsWhatHasJustBegun(t *testing.T) {
+	d := newDesk(t, sharedDesk)
+	pages := d.shown()
+	d.starts()
+	d.do("signin", `{}`)
+	browser := d.server.Client()
+	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.Path, "/done/") {
+			return http.ErrUseLastResponse // and does not fetch it
+		}
+		return nil
+	}
+	resp, err := browser.Get(<-pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	d.until("the token", func(protocol.Status) bool { return d.auth.Count("/auth/jwks") > 0 })
+	for range 20 {
+		d.rest()
+	}
+	d.end()
+	if n := d.auth.Count("/auth/revoke"); n != 1 {
+		t.Errorf("%d revoked", n)
 	}
 }
 

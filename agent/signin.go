@@ -188,7 +188,9 @@ func (a *Agent) pending(s *config.Site, begun *oauth.Attempt, start starter, of 
 	a.wait.Go(func() {
 		defer cancel()
 		session, err := begun.Wait(ctx)
-		a.post(func() { a.attempted(s, at, session, err) })
+		if taken := a.post(func() { a.attempted(s, at, session, err) }); !taken && session != nil && a.shared() {
+			_ = session.SignOut(a.running) // as what is signed in ends with the agent; elsewhere it is kept for the next start
+		}
 	})
 }
 
