@@ -58,13 +58,7 @@ func TestSignInsThatComeToNothing(t *testing.T) {
 // A failed sign-in beside a subscription changes no phase.
 func TestASignInThatFailsWhileSubscribed(t *testing.T) {
 	h := newHospital(t)
-	h.starts()
-	v := h.viewer("viewer", client.Options{})
-	h.do("signin", `{}`)
-	h.phase(protocol.PhaseNoContext)
-	h.opensPatient("p1")
-	h.sees(v, "Patient-open")
-	h.phase(protocol.PhaseInSync)
+	h.follows("p1")
 	h.auth.Misbehave(oauthtest.Faults{BrowserStays: true})
 	h.do("signin", `{}`)
 	if s := h.running.agent.Status(); s.Phase != protocol.PhaseInSync || !has(s, "signin_pending") {

@@ -58,7 +58,7 @@ func TestTheAgentProvesItself(t *testing.T) {
 // A shared desk keeps nothing of a person. What it proves itself with is the installation's, and stays.
 func TestASharedDeskKeepsItsSecret(t *testing.T) {
 	d := registered(t, "secret", sharedDesk)
-	d.reads()
+	d.follows("p1")
 	d.do("lock", `{}`)
 	d.phase(protocol.PhaseSignedOut)
 	if n := d.kept.len(); n != 1 {

@@ -16,13 +16,7 @@ import (
 // FC-LCH-01, SM-LCH-06: without the key nothing is launched, answered, ended or learnt.
 func TestAHostileProcessAtThePipe(t *testing.T) {
 	h, _ := launchable(t, "")
-	h.starts()
-	v := h.viewer("viewer", client.Options{})
-	h.do("signin", `{}`)
-	h.phase(protocol.PhaseNoContext)
-	h.opensPatient("p1")
-	h.sees(v, "Patient-open")
-	h.phase(protocol.PhaseInSync)
+	h.follows("p1")
 	if err := h.launches(h.launch("canary-of-the-user")); err != nil {
 		t.Fatal(err)
 	}

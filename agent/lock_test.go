@@ -12,7 +12,6 @@ import (
 	"github.com/castray/castray/agent"
 	"github.com/castray/castray/bridge/fhircast"
 	"github.com/castray/castray/bridge/hub/hubtest"
-	"github.com/castray/castray/ipc/client"
 	"github.com/castray/castray/ipc/protocol"
 	"github.com/castray/castray/oauth/oauthtest"
 )
@@ -55,19 +54,6 @@ func newDesk(t *testing.T, settings string) *desk {
 
 const sharedDesk = "[session]\nshared = true\n"
 
-// reads signs Ada in and opens a patient, which the viewer follows.
-func (d *desk) reads() *viewer {
-	d.Helper()
-	d.starts()
-	v := d.viewer("viewer", client.Options{})
-	d.do("signin", `{}`)
-	d.phase(protocol.PhaseNoContext)
-	d.opensPatient("p1")
-	d.sees(v, "Patient-open")
-	d.phase(protocol.PhaseInSync)
-	return v
-}
-
 // says has the hub send an event without content.
 func (d *desk) says(name fhircast.Name) {
 	d.Helper()
@@ -101,7 +87,7 @@ func TestS2_UnlockingReadsTheContextAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, "")
-			v := d.reads()
+			v := d.follows("p1")
 			c.lock(d)
 			if s := d.phase(protocol.PhaseLocked); !s.SignedIn || s.Counters.Reconnects != 0 {
 				t.Errorf("locked: %+v", s)
@@ -137,7 +123,7 @@ func TestS8_ASharedDeskIsWiped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, sharedDesk)
-			v := d.reads()
+			v := d.follows("p1")
 			c.end(d)
 			if s := d.phase(c.phase); s.SignedIn || s.User != nil {
 				t.Errorf("status %+v", s)
@@ -189,7 +175,7 @@ func TestASharedDeskKeepsNothing(t *testing.T) {
 // Behind a lock or a pause nobody is signed in either, and a script that asks is told so.
 func TestWhatIsMissingBehindALock(t *testing.T) {
 	d := newDesk(t, "")
-	d.reads()
+	d.follows("p1")
 	d.do("signout", `{}`)
 	d.phase(protocol.PhaseSignedOut)
 	for method, phase := range map[string]protocol.Phase{"lock": protocol.PhaseLocked, "pause": protocol.PhasePaused} {
@@ -263,7 +249,7 @@ func TestASharedDeskWantsToKnowWho(t *testing.T) {
 // The next one to sign in at a shared desk is never shown the last one's patient: not by the apps, and not by the hub.
 func TestS8_TheNextUserOfASharedDesk(t *testing.T) {
 	d := newDesk(t, sharedDesk)
-	v := d.reads()
+	v := d.follows("p1")
 	d.auth.Misbehave(oauthtest.Faults{Claims: map[string]any{"sub": "eve", "fhirUser": "Practitioner/eve", "name": "Eve"}})
 	d.do("user_switch", `{}`)
 	d.until("Eve", func(s protocol.Status) bool {
@@ -279,7 +265,7 @@ func TestS8_TheNextUserOfASharedDesk(t *testing.T) {
 // Where nobody shares the desk, switching the user still ends the last session, and does not take who the browser remembers.
 func TestS8_SwitchUserAsksTheServerToAsk(t *testing.T) {
 	d := newDesk(t, "")
-	v := d.reads()
+	v := d.follows("p1")
 	d.do("user_switch", `{}`)
 	if !v.wasTold("clear:signed_out") || d.auth.Count("/auth/revoke") != 1 {
 		t.Errorf("told %v, %d revoked", v.told, d.auth.Count("/auth/revoke"))

@@ -69,13 +69,7 @@ func (d *drawer) Delete(_ context.Context, key string) error {
 // A sign-in in place of another is a loss of the first one's session, also if it brings none of its own.
 func TestS1_ASignInWithoutASessionIsNotInSync(t *testing.T) {
 	h := newHospital(t)
-	h.starts()
-	v := h.viewer("viewer", client.Options{})
-	h.do("signin", `{}`)
-	h.phase(protocol.PhaseNoContext)
-	h.opensPatient("p1")
-	h.sees(v, "Patient-open")
-	h.phase(protocol.PhaseInSync)
+	v := h.follows("p1")
 	h.auth.Misbehave(oauthtest.Faults{Body: map[string]any{"hub.url": nil, "hub.topic": nil}})
 	h.do("signin", `{}`)
 	h.until("no session", func(s protocol.Status) bool { return s.Phase == protocol.PhaseOffline && has(s, "no_fhircast_session") })
