@@ -72,7 +72,7 @@ func TestSoakKilledHub(t *testing.T) {
 //
 // FM-24
 func TestSoakKilledAgent(t *testing.T) {
-	kills := max(2, 100*soakPercent(t)/100)
+	kills := max(2, 500*soakPercent(t)/100)
 	if kills < 10 {
 		t.Parallel()
 	}
