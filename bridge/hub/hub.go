@@ -18,7 +18,8 @@ import (
 
 // Config is what a hub needs. BaseURL and Authorize are required, all else has a useful zero value.
 type Config struct {
-	// BaseURL is the hub.url that subscribers are told, https only. The handler serves that path and what is below it.
+	// BaseURL is the hub.url that subscribers are told, https only, but for a number of the loopback: who serves plain http
+	// there has its sockets at ws. The handler serves that path and what is below it.
 	BaseURL string
 	// Authorize says what an access token allows, or that it is not valid. It must not block.
 	Authorize func(token string) (Grant, bool)
@@ -30,6 +31,8 @@ type Config struct {
 	Rules Rules
 	// Webhooks let subscribers of older versions be called back. The zero value offers none.
 	Webhooks Webhooks
+	// Behind hears of subscribers at sockets, for a program that tells them by [Hub.Tell] what they are to know; nil: nobody.
+	Behind Behind
 
 	Lease         time.Duration // given to those who do not ask, and the longest there is; 0 means 2 hours
 	ConnectWithin time.Duration // life of an endpoint until its socket comes; 0 means 60 s
@@ -69,7 +72,8 @@ type Hub struct {
 	base   *url.URL
 	caller *http.Client // of webhooks, nil without them
 
-	sockets sync.WaitGroup
+	sockets     sync.WaitGroup
+	introducing sync.Mutex // one call of Behind.Subscribed at a time
 
 	mu        sync.Mutex
 	rooms     map[fhircast.Secret]*room
@@ -94,7 +98,7 @@ func Catalogue() []fhircast.Name {
 // New is a hub without topics. It starts nothing.
 func New(c Config) (*Hub, error) {
 	base, err := url.Parse(c.BaseURL)
-	if err != nil || base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+	if err != nil || base.Scheme != "https" && !isPlain(base) || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("hub: the base URL is not an https URL without query")
 	}
 	if c.Authorize == nil {
@@ -155,19 +159,24 @@ func (h *Hub) EndTopic(ctx context.Context, topic fhircast.Secret, reason string
 	return nil
 }
 
-// Close ends all sockets with 1001 and all webhooks, without a denial: the sessions are kept. It returns when their goroutines have
-// ended, which takes up to 10 s with a peer that does not answer. Afterwards requests are answered 503. Call it before
-// the HTTP server is closed, which does not know of sockets.
+// Close is GoAway, and returns when the goroutines of all sockets and webhooks have ended, which takes up to 10 s with a
+// peer that does not answer. Call it before the HTTP server is closed, which does not know of sockets.
 func (h *Hub) Close() {
+	h.GoAway()
+	h.sockets.Wait()
+}
+
+// GoAway ends all sockets with 1001 and all webhooks, without a denial: the sessions are kept. What was queued is still
+// written. It does not wait. Afterwards requests are answered 503.
+func (h *Hub) GoAway() {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.closed = true
 	for _, r := range h.rooms {
 		for _, s := range r.subscribers() {
 			h.drop(s, ending{code: closeGoingAway})
 		}
 	}
-	h.mu.Unlock()
-	h.sockets.Wait()
 }
 
 // session is the state of a topic and the room it has here.

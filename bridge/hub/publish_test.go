@@ -228,10 +228,14 @@ func TestEndOfTopicDeniesItsSubscribers(t *testing.T) {
 func TestNewWantsHTTPS(t *testing.T) {
 	// FC-GEN-02 FC-SEC-01
 	authorize := func(string) (hub.Grant, bool) { return hub.Grant{}, false }
-	for _, base := range []string{"", "http://hub.example.test/fc", "//hub.example.test", "https:///fc", "https://h/?q", "wss://h/"} {
+	for _, base := range []string{"", "http://hub.example.test/fc", "//hub.example.test", "https:///fc", "https://h/?q", "wss://h/",
+		"http://localhost/fc", "http://192.0.2.1/fc", "ws://127.0.0.1/fc"} {
 		if _, err := hub.New(hub.Config{BaseURL: base, Authorize: authorize}); err == nil {
 			t.Errorf("%q was taken", base)
 		}
+	}
+	if _, err := hub.New(hub.Config{BaseURL: "http://127.0.0.1:17321/fc", Authorize: authorize}); err != nil {
+		t.Errorf("the loopback: %v", err)
 	}
 	if _, err := hub.New(hub.Config{BaseURL: "https://hub.example.test"}); err == nil {
 		t.Error("nobody to authorize was taken")

@@ -26,7 +26,7 @@ const (
 
 func (h *Hub) endpoint(last string) fhircast.Secret {
 	u := *h.base
-	u.Scheme = "wss"
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	return fhircast.Secret(u.JoinPath("ws", last).String())
 }
 
@@ -50,6 +50,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request, endpoint fhircast.
 	defer conn.Close()
 	// The request's context must not end this: a hijacked connection is ours.
 	h.greet(context.WithoutCancel(r.Context()), s)
+	h.introduce(s)
 	read := make(chan struct{}) // closed when the reader has ended
 	written := make(chan struct{})
 	go func() {
@@ -67,6 +68,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request, endpoint fhircast.
 	h.mu.Unlock()
 	close(read)
 	<-written
+	h.seeOff(s)
 	return nil
 }
 
@@ -174,6 +176,9 @@ func (h *Hub) write(s *subscription, conn *websocket.Conn, read <-chan struct{})
 				conn.Close()
 				<-read
 				return
+			}
+			if o.written != nil {
+				close(o.written)
 			}
 			continue
 		}

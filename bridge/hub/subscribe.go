@@ -36,6 +36,9 @@ func (h *Hub) postForm(w http.ResponseWriter, r *http.Request, grant Grant, body
 		if ask, err = h.wish(form); err == nil {
 			s, err = h.subscribe(r.Context(), topic, grant, ask)
 		}
+		if err == nil {
+			h.introduce(s) // again, where this renews
+		}
 	case "unsubscribe":
 		s, err = h.unsubscribe(r.Context(), topic, grant, form["hub.channel.endpoint"])
 	default:
@@ -154,7 +157,7 @@ func (h *Hub) admit(r *room) (*subscription, error) {
 		return nil, refuse(429, "the topic has %d subscriptions, the most there may be", len(r.subs))
 	}
 	h.made++
-	s := &subscription{room: r, name: fmt.Sprintf("subscriber %d", h.made), wake: make(chan struct{}, 1)}
+	s := &subscription{room: r, name: fmt.Sprintf("subscriber %d", h.made), wake: make(chan struct{}, 1), over: make(chan struct{})}
 	r.subs = append(r.subs, s)
 	return s, nil
 }
@@ -187,6 +190,6 @@ func (h *Hub) unsubscribe(ctx context.Context, topic fhircast.Secret, grant Gran
 	if s == nil || s.room != r {
 		return nil, refuse(h.config.Rules.Unknown, "no subscription has this endpoint")
 	}
-	h.drop(s, ending{deny: true, reason: "unsubscribed", code: closeNormal})
+	h.drop(s, ending{asked: true, deny: true, reason: "unsubscribed", code: closeNormal})
 	return s, nil
 }

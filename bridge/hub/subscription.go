@@ -35,6 +35,7 @@ type subscription struct {
 	latest  *fhircast.Event   // sent last, of those that a SyncError can be about
 	told    map[string]string // id of the resource of that type that it was last sent an open of; only where opens are derived
 	end     *ending           // set once; nothing is queued afterwards
+	over    chan struct{}     // closed when end is set
 	wake    chan struct{}     // tells the writer that something here has changed
 
 	callback *callback // of a webhook, else nil
@@ -45,6 +46,8 @@ type outgoing struct {
 	frame []byte
 	id    string          // of the event, by which it is answered
 	about *fhircast.Event // the event, or what it is derived from
+
+	written chan struct{} // closed when it is; nil: nobody waits for that
 }
 
 type delivery struct {
@@ -55,6 +58,7 @@ type delivery struct {
 
 // An ending is how a subscription ends on its socket. Without code nothing is said: there is no socket, or it is broken.
 type ending struct {
+	asked  bool // by the subscriber: it unsubscribed
 	deny   bool // a denial goes first, with the reason
 	reason string
 	code   int
@@ -93,7 +97,7 @@ func (h *Hub) sendEvent(s *subscription, e, about *fhircast.Event) {
 		}
 		s.told[e.Name.Resource()] = anchorID(e)
 	}
-	h.queueFrame(s, outgoing{e.Wire(), e.ID, about})
+	h.queueFrame(s, outgoing{frame: e.Wire(), id: e.ID, about: about})
 }
 
 // lifetime is a lease that ends no later than the token, in whole seconds, as it is said.
@@ -125,6 +129,7 @@ func (h *Hub) drop(s *subscription, end ending) {
 		return
 	}
 	s.end = &end
+	close(s.over)
 	if end.now {
 		s.queue = nil
 	}
@@ -205,11 +210,18 @@ func (h *Hub) reportable(n fhircast.Name) bool {
 // answered takes a Subscriber's answer. One without a status, as a known client library sends it, is no failure; any
 // 2xx is success, any other status a failure (FHIRcast 3.0.0, 2.5).
 func (h *Hub) answered(s *subscription, a *fhircast.Answer) {
+	if h.takeAnswer(s, a) && h.config.Behind != nil {
+		h.config.Behind.Answered(a.ID, a.Status)
+	}
+}
+
+// takeAnswer tells whether the answer is the first to something that was sent.
+func (h *Hub) takeAnswer(s *subscription, a *fhircast.Answer) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := slices.IndexFunc(s.waiting, func(d delivery) bool { return d.id == a.ID })
 	if i < 0 {
-		return // to nothing that was sent, late, or a second one
+		return false // to nothing that was sent, late, or a second one
 	}
 	e := s.waiting[i].about
 	s.waiting = slices.Delete(s.waiting, i, i+1)
@@ -222,4 +234,5 @@ func (h *Hub) answered(s *subscription, a *fhircast.Answer) {
 	default:
 		h.syncError(s, e.ID, e.Name, fmt.Sprintf("could not process the event (%d)", a.Status))
 	}
+	return true
 }
