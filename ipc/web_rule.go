@@ -41,14 +41,24 @@ type refusal struct {
 	sentence string
 }
 
-// judge says why a request is refused, nil when it is not. Host comes first: behind a name, a page of the web may stand
-// that has made the name ours (DNS rebinding).
-func (rule webRule) judge(r *http.Request) *refusal {
+// judgeSender says why a request is refused for where it comes from, nil when it is not. Host comes first: behind a name, a
+// page of the web may stand that has made the name ours (DNS rebinding).
+func (rule webRule) judgeSender(r *http.Request) *refusal {
 	switch {
 	case !rule.isOurs(r.Host):
 		return &refusal{http.StatusMisdirectedRequest, "Host must be 127.0.0.1 with the port of castray.json."}
 	case !rule.admits(r.Header.Values("Origin")):
 		return &refusal{http.StatusForbidden, "This page is not among local.origins of the configuration."}
+	}
+	return nil
+}
+
+// judge says why a request is refused, nil when it is not.
+func (rule webRule) judge(r *http.Request) *refusal {
+	if no := rule.judgeSender(r); no != nil {
+		return no
+	}
+	switch {
 	case r.URL.Path != webPath:
 		return &refusal{http.StatusNotFound, "The local protocol is at " + webPath + "."}
 	case !websocket.IsWebSocketUpgrade(r):
