@@ -161,15 +161,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	listener.Log = a.cfg.Log
 	doors := []*door{{agent: a, listener: listener}}
+	var local *endpoint
 	if a.keys, err = newKeys(); err == nil {
 		if web := a.openWebSocket(listener); web != nil {
 			doors = append(doors, web)
 		}
+		local = a.openEndpoint()
 		err = ipc.WriteKeys(a.cfg.Address, a.keys)
 	}
 	if err != nil {
 		for _, d := range doors {
 			err = errors.Join(err, d.listener.Close())
+		}
+		if local != nil {
+			err = errors.Join(err, local.listener.Close())
 		}
 		return err
 	}
@@ -186,6 +191,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.publish() // before an app can ask for it
 	for _, d := range doors {
 		a.wait.Go(func() { d.serve(late) })
+	}
+	if local != nil {
+		a.wait.Go(func() { local.serve(late) })
 	}
 	a.own(ctx)
 	cancel()

@@ -24,6 +24,7 @@ type App struct {
 	Sends    []fhircast.Name // which of those that are configured; nil = all
 	Hidden   bool            // a command of ours: it follows nothing and has no row
 	Adapter  bool            // it drives an unmodified app
+	Bare     bool            // it is told events and nothing else, so it can be cleared by those only that it asks for
 	Test     bool            // an adapter that may be driven from a test hub
 }
 
@@ -248,11 +249,24 @@ func (a *app) row() protocol.AppRow {
 	if a.Shows {
 		r.Can = append(r.Can, protocol.CanShow)
 	}
-	if a.Answers || !a.Adapter {
+	if (a.Answers || !a.Adapter) && (!a.Bare || a.closes()) {
 		r.Can = append(r.Can, protocol.CanClear)
 	}
 	if a.paused {
 		r.Outcome = protocol.OutcomePaused
 	}
 	return r
+}
+
+// closes tells whether the app asks for an event that leaves it without a patient, whatever it was told to open.
+func (a *app) closes() bool {
+	if a.wants(fhircast.HomeOpen) {
+		return true
+	}
+	for _, c := range clinical {
+		if a.asks(c.resource) && !a.wants(fhircast.Name(c.resource+"-"+string(fhircast.Close))) {
+			return false
+		}
+	}
+	return a.asksAny()
 }

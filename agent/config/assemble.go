@@ -105,6 +105,8 @@ func (b *builder) build() {
 	c.Local.WebSocket = top.value("local.websocket").(bool)
 	c.Local.WebSocketPort = int(top.value("local.websocket_port").(int64))
 	c.Local.Origins = top.texts("local.origins")
+	c.Local.Endpoint = top.value("local.endpoint").(bool)
+	c.Local.EndpointPort = int(top.value("local.endpoint_port").(int64))
 	c.Session.Shared = top.value("session.shared").(bool)
 	c.Session.RefuseMemoryOnly = top.text("session.memory_only") == "refuse"
 	b.checkShared(top)

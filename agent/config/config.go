@@ -23,6 +23,9 @@ type Config struct {
 		WebSocket     bool
 		WebSocketPort int
 		Origins       []string
+		// Endpoint is whether there is a local FHIRcast hub, at EndpointPort (0 = any).
+		Endpoint     bool
+		EndpointPort int
 	}
 	// Apps are the rules for local apps; the first that fits holds.
 	Apps []App

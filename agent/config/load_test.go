@@ -73,11 +73,11 @@ func TestNothingConfiguredIsErrNoneWithDefaults(t *testing.T) {
 // DESIGN 3.2: off unless configured, and then with what was configured.
 func TestWebSocketIsOffUnlessConfigured(t *testing.T) {
 	c := mustLoad(t, Sources{File: save(t, "castray.toml", oneSite)})
-	if l := c.Local; l.WebSocket || l.WebSocketPort != 0 || len(l.Origins) != 0 {
+	if l := c.Local; l.Endpoint || l.EndpointPort != 0 || l.WebSocket || l.WebSocketPort != 0 || len(l.Origins) != 0 {
 		t.Errorf("without a word of it: %+v", l)
 	}
-	c = mustLoad(t, Sources{File: save(t, "castray.toml", oneSite+"[local]\nwebsocket = true\nwebsocket_port = 17321\norigins = [\"https://viewer.example.org\"]\n")})
-	if l := c.Local; !l.WebSocket || l.WebSocketPort != 17321 || !slices.Equal(l.Origins, []string{"https://viewer.example.org"}) || len(c.Warnings) != 0 {
+	c = mustLoad(t, Sources{File: save(t, "castray.toml", oneSite+"[local]\nwebsocket = true\nwebsocket_port = 17321\nendpoint = true\nendpoint_port = 17322\norigins = [\"https://viewer.example.org\"]\n")})
+	if l := c.Local; !l.Endpoint || l.EndpointPort != 17322 || !l.WebSocket || l.WebSocketPort != 17321 || !slices.Equal(l.Origins, []string{"https://viewer.example.org"}) || len(c.Warnings) != 0 {
 		t.Errorf("%+v, warnings %q", l, c.Warnings)
 	}
 }
@@ -178,6 +178,7 @@ websocket = false
 websocket_port = 0
 origins = []
 endpoint = false
+endpoint_port = 0
 unknown_apps = "deny"
 
 [launch]

@@ -196,10 +196,9 @@ func TestOverruledWishIsNoProblem(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	path := save(t, "castray.toml", "[local]\nendpoint = true\n[launch]\nscheme = false\nport = 2116\n[ui]\npatient = \"none\"\nlanguage = \"de\"\n"+oneSite)
+	path := save(t, "castray.toml", "[launch]\nscheme = false\nport = 2116\n[ui]\npatient = \"none\"\nlanguage = \"de\"\n"+oneSite)
 	got := strings.ReplaceAll(strings.Join(mustLoad(t, Sources{File: path}).Warnings, "\n"), path, "FILE")
-	want := "FILE:2:1: local.endpoint: not in this version, without effect\n" +
-		"FILE:8:1: ui.language: not in this version, without effect"
+	want := "FILE:6:1: ui.language: not in this version, without effect"
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

@@ -51,12 +51,14 @@ const (
 )
 
 // Keys is castray.json in the run folder, new each run. Both are secrets: Key in hello grants control, AppKey admits
-// to the loopback WebSocket and the local FHIRcast endpoint and grants nothing else. Port is 0 when neither is open.
+// to the loopback WebSocket and the local FHIRcast endpoint and grants nothing else. Port is that of the WebSocket, 0 when it
+// is not open. Endpoint is the hub.url of the local FHIRcast endpoint, "" without one.
 type Keys struct {
-	Key    string `json:"key"`
-	AppKey string `json:"app_key"`
-	Port   int    `json:"port,omitempty"`
-	PID    int    `json:"pid"`
+	Key      string `json:"key"`
+	AppKey   string `json:"app_key"`
+	Port     int    `json:"port,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+	PID      int    `json:"pid"`
 }
 
 // String keeps both keys out of logs and errors.
