@@ -96,7 +96,7 @@ func (e *endpoint) serve(ctx context.Context) {
 	e.closed = true
 	e.mu.Unlock()
 	close(e.done)
-	e.sendAway()
+	e.sendAway(false)
 	_ = server.Close()
 	serving.Wait()
 	e.handlers.Wait()
@@ -118,7 +118,7 @@ func (e *endpoint) watch(ctx context.Context) {
 		case !last: // nobody is here
 		case slices.Contains(lostPhases, phase):
 			joined = false
-			e.sendAway()
+			e.sendAway(phase != protocol.PhasePaused)
 		case slices.Contains(leftPhases, phase):
 			joined, patience = false, time.After(clearPatience)
 		}
@@ -126,7 +126,7 @@ func (e *endpoint) watch(ctx context.Context) {
 		case <-changed:
 		case <-patience:
 			patience = nil
-			e.sendAway()
+			e.sendAway(false)
 		case <-ctx.Done():
 			return
 		}
@@ -146,9 +146,9 @@ var (
 // joined tells whether the agent has a subscription at its hub.
 func (e *endpoint) joined() bool { return e.agent.relay.View().Phase != "" }
 
-func (e *endpoint) sendAway() {
+func (e *endpoint) sendAway(lost bool) {
 	for _, f := range e.all() {
-		e.agent.wait.Go(f.sendAway)
+		e.agent.wait.Go(func() { f.sendAway(lost) })
 	}
 }
 

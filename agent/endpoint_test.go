@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -85,6 +86,7 @@ func (w *world) curtain(keys protocol.Keys) *httptest.Server {
 	}
 	proxy := &httputil.ReverseProxy{
 		Transport: &http.Transport{DisableKeepAlives: true},
+		ErrorLog:  log.New(io.Discard, "", 0), // the agent ends before it
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: at.Host})
 			outside := strings.TrimPrefix(server.URL, "https://")
@@ -303,6 +305,32 @@ func TestS2_AFHIRcastAppFollowsThroughARestartOfTheHub(t *testing.T) {
 	l.sees("subscribed 2", "Patient-open", "lost 2", "subscribed 3")
 	h.opensPatient("p2")
 	h.until("the app is at what is current", func(s protocol.Status) bool { return s.Phase == protocol.PhaseInSync && l.lastPatient() == "p2" })
+}
+
+// DESIGN 1: an app that is to be cleared when the hub is lost is cleared before it is sent away.
+func TestAFHIRcastAppIsClearedWhenTheHubIsLost(t *testing.T) {
+	t.Parallel()
+	path, _ := program(t)
+	h := newHospital(t)
+	h.endpoint(fmt.Sprintf("[[app]]\nname = \"viewer\"\nexe = %q\non_loss = \"clear\"\n", path))
+	l := h.listens("Slicer", "Patient-open", "Home-open")
+	h.opensPatient("p1")
+	l.sees("Patient-open")
+	h.phase(protocol.PhaseInSync)
+	h.do("pause", `{}`)
+	l.sees("Patient-open", "lost 1")
+	h.do("resume", `{}`)
+	l.sees("lost 1", "subscribed 2", "Patient-open")
+	h.phase(protocol.PhaseInSync)
+	l.mu.Lock()
+	if slices.Contains(l.told[slices.Index(l.told, "Patient-open"):], "Home-open") {
+		t.Errorf("a pause clears nobody: told %v", l.told)
+	}
+	l.mu.Unlock()
+	if err := h.hub.Restart(h.ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	l.sees("subscribed 2", "Patient-open", "Home-open", "lost 2", "subscribed 3", "Patient-open")
 }
 
 // S6, S13: FHIRcast has no word for "show no patient". Home-open is one, or the close of what was opened; an app that asked

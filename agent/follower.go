@@ -237,9 +237,9 @@ func (f *follower) leave(asked bool) {
 }
 
 // sendAway closes the socket with 1001: the app knows that it is out of sync, and finds the context when it returns. One
-// that is to be cleared when the hub is lost is cleared before: afterwards nobody could.
-func (f *follower) sendAway() {
-	if f.rule != nil && f.rule.OnLoss == bridge.OnLossClear && f.arrived() {
+// that is to be cleared when the hub is lost is cleared before, and not after 10 s: by then nobody could.
+func (f *follower) sendAway(lost bool) {
+	if lost && f.rule != nil && f.rule.OnLoss == bridge.OnLossClear && f.arrived() {
 		if events, ok := f.clearing(); ok {
 			_ = f.tell(events, nil)
 		}

@@ -10,7 +10,7 @@ import (
 // An App describes who wants to follow. The caller has decided who it is and what it may do.
 type App struct {
 	Name     string          // what it calls itself
-	Via      string          // "pipe", "websocket" or an adapter's kind
+	Via      string          // "pipe", "websocket", "fhircast" or an adapter's kind
 	PID      int             // 0 = unknown
 	Exe      string          // its executable, for telling that a lost app is back; "" = unknown
 	Rule     string          // the administrator's rule that it falls under; "" = none

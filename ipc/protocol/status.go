@@ -150,7 +150,7 @@ func (e LastEvent) MarshalJSON() ([]byte, error) {
 type AppRow struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
-	Via      string    `json:"via"` // pipe, websocket, or the adapter's kind
+	Via      string    `json:"via"` // pipe, websocket, fhircast, or the adapter's kind
 	PID      int       `json:"pid,omitempty"`
 	Required string    `json:"required"`
 	Can      []string  `json:"can"`
