@@ -58,7 +58,7 @@ func newHooks(t *testing.T, c hub.Config, allow func(*url.URL) bool) *hooks {
 	c.Webhooks = hub.Webhooks{Client: &http.Client{Transport: transport}, Allow: allow}
 	server := &http.Server{Handler: k}
 	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(pipes(lines)) }()
+	go func() { defer close(served); _ = server.Serve(pipes{lines, make(chan struct{})}) }()
 	t.Cleanup(func() { transport.CloseIdleConnections(); server.Close(); <-served })
 	k.world = newWorld(t, c)
 	return k

@@ -37,16 +37,20 @@ type world struct {
 	kind   atomic.Value // Content-Type of the last answer, a string
 }
 
-type pipes chan net.Conn
+type pipes struct {
+	dialled <-chan net.Conn
+	over    chan struct{} // closed by Close
+}
 
 func (p pipes) Accept() (net.Conn, error) {
-	c, ok := <-p
-	if !ok {
+	select {
+	case c := <-p.dialled:
+		return c, nil
+	case <-p.over:
 		return nil, net.ErrClosed
 	}
-	return c, nil
 }
-func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Close() error   { close(p.over); return nil }
 func (p pipes) Addr() net.Addr { return &net.IPAddr{} }
 
 func newWorld(t *testing.T, c hub.Config) *world {
@@ -76,14 +80,19 @@ func newWorld(t *testing.T, c hub.Config) *world {
 	if w.topic, err = w.hub.NewTopic(t.Context(), "ann"); err != nil {
 		t.Fatal(err)
 	}
+	over := make(chan struct{})
 	w.http = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
-		w.dial <- far
-		return near, nil
+		select {
+		case w.dial <- far:
+			return near, nil
+		case <-over: // a connection that the client wanted in advance
+			return nil, net.ErrClosed
+		}
 	}}}
 	w.server = &http.Server{Handler: w.hub}
 	served := make(chan struct{})
-	go func() { defer close(served); _ = w.server.Serve(pipes(w.dial)) }()
+	go func() { defer close(served); _ = w.server.Serve(pipes{w.dial, over}) }()
 	t.Cleanup(func() {
 		w.hub.Close()
 		w.http.CloseIdleConnections()
