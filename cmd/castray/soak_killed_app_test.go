@@ -43,7 +43,7 @@ func TestSoakKilledApp(t *testing.T) {
 		w.watch.set(fmt.Sprintf("p-%d", n))
 		w.shown(fmt.Sprintf("p-%d", n), time.Now().Add(5*time.Second))
 	}
-	w.whole(20*time.Second, w.apps...) // a lost app is told of for some seconds
+	w.whole(20*time.Second, w.apps...)                // a lost app is told of for some seconds
 	w.flat("rows of apps", len(w.apps)-slack, w.rows) // not one too many
 	w.flat("goroutines", goroutines, w.goroutines)
 	w.flat("descriptors", descriptors, w.agent.descriptors)
