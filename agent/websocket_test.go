@@ -79,9 +79,9 @@ func TestS1_APageThatIsCutOffKeepsItsRow(t *testing.T) {
 			break
 		}
 	}
-	s := w.until("that it is lost", func(s protocol.Status) bool { return s.Phase != protocol.PhaseInSync })
+	w.until("that it is lost", func(s protocol.Status) bool { return s.Phase != protocol.PhaseInSync })
 	w.rest()
-	if s = w.running.agent.Status(); !has(s, "app_lost") || s.Phase != protocol.PhaseAttention || len(s.Apps) != 2 {
+	if s := w.running.agent.Status(); !has(s, "app_lost") || s.Phase != protocol.PhaseAttention || len(s.Apps) != 2 {
 		t.Errorf("status %+v", s)
 	}
 	w.viewer("page", page)
