@@ -140,6 +140,8 @@ func (o *owner) apply(ctx context.Context, in input) {
 		level, why = slog.LevelError, o.result.Error()
 	case to == waiting:
 		level, why = slog.LevelWarn, o.why.words
+	case to == returning:
+		level, why = slog.LevelInfo, o.why.words
 	case to == ended, to == leaving, from != renewing && to == subscribed:
 		level = slog.LevelInfo
 	}

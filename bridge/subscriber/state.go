@@ -7,7 +7,8 @@ type State uint8
 
 const (
 	idle        State = iota // Run has not begun
-	waiting                  // for the time of the next try
+	waiting                  // for the time of the next try; the last one failed
+	returning                // likewise, and none has failed: the agent asked for a new connection
 	subscribing              // the request is under way
 	connecting               // to the socket that the hub named
 	confirming               // the socket is up, the hub has not confirmed
@@ -26,7 +27,7 @@ func (s State) Subscribed() bool { return s == subscribed || s == renewing || s 
 func (s State) Waiting() bool { return s == waiting }
 
 func (s State) String() string {
-	names := [...]string{"idle", "waiting", "subscribing", "connecting", "confirming", "subscribed", "renewing", "moving", "leaving", "ended"}
+	names := [...]string{"idle", "waiting", "returning", "subscribing", "connecting", "confirming", "subscribed", "renewing", "moving", "leaving", "ended"}
 	if int(s) < len(names) {
 		return names[s]
 	}

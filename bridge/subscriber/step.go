@@ -11,12 +11,12 @@ func step(s State, in input) (State, []effect) {
 		case stop:
 			return ended, []effect{finish}
 		}
-	case waiting:
+	case waiting, returning:
 		switch in {
 		case due:
 			return subscribing, []effect{post}
 		case reconnect:
-			return waiting, []effect{schedule}
+			return s, []effect{schedule}
 		case stop:
 			return ended, []effect{finish}
 		}
@@ -24,8 +24,10 @@ func step(s State, in input) (State, []effect) {
 		switch in {
 		case accepted:
 			return connecting, []effect{dial}
-		case refused, reconnect:
+		case refused:
 			return waiting, []effect{drop, schedule}
+		case reconnect:
+			return returning, []effect{drop, schedule}
 		case rejected, stop:
 			return ended, []effect{drop, finish}
 		}
@@ -52,8 +54,10 @@ func stepComing(s State, in input) (State, []effect) {
 		if s == confirming {
 			return subscribed, []effect{announce}
 		}
-	case failed, reconnect:
+	case failed:
 		return waiting, []effect{drop, schedule}
+	case reconnect:
+		return returning, []effect{drop, schedule}
 	case denied:
 		return ended, []effect{drop, finish}
 	case stop:
@@ -68,8 +72,10 @@ func stepLive(s State, in input) (State, []effect) {
 	switch in {
 	case reconfirmed:
 		return s, []effect{update}
-	case lost, reconnect:
+	case lost:
 		return waiting, []effect{drop, schedule}
+	case reconnect:
+		return returning, []effect{drop, schedule}
 	case denied:
 		return ended, []effect{drop, finish}
 	case stop:

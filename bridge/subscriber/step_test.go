@@ -26,25 +26,30 @@ func TestStep(t *testing.T) {
 			reconnect: then(waiting, schedule),
 			stop:      then(ended, finish),
 		},
+		returning: {
+			due:       then(subscribing, post),
+			reconnect: then(returning, schedule),
+			stop:      then(ended, finish),
+		},
 		subscribing: {
 			accepted:  then(connecting, dial),
 			refused:   then(waiting, drop, schedule),
 			rejected:  then(ended, drop, finish),
-			reconnect: then(waiting, drop, schedule),
+			reconnect: then(returning, drop, schedule),
 			stop:      then(ended, drop, finish),
 		},
 		connecting: {
 			opened:    then(confirming, listen),
 			failed:    then(waiting, drop, schedule),
 			denied:    then(ended, drop, finish),
-			reconnect: then(waiting, drop, schedule),
+			reconnect: then(returning, drop, schedule),
 			stop:      then(leaving, leave),
 		},
 		confirming: {
 			confirmed: then(subscribed, announce),
 			failed:    then(waiting, drop, schedule),
 			denied:    then(ended, drop, finish),
-			reconnect: then(waiting, drop, schedule),
+			reconnect: then(returning, drop, schedule),
 			stop:      then(leaving, leave),
 		},
 		subscribed: {
@@ -52,7 +57,7 @@ func TestStep(t *testing.T) {
 			renewDue:    then(renewing, renew),
 			lost:        then(waiting, drop, schedule),
 			denied:      then(ended, drop, finish),
-			reconnect:   then(waiting, drop, schedule),
+			reconnect:   then(returning, drop, schedule),
 			stop:        then(leaving, leave),
 		},
 		renewing: {
@@ -63,7 +68,7 @@ func TestStep(t *testing.T) {
 			reconfirmed: then(renewing, update),
 			lost:        then(waiting, drop, schedule),
 			denied:      then(ended, drop, finish),
-			reconnect:   then(waiting, drop, schedule),
+			reconnect:   then(returning, drop, schedule),
 			stop:        then(leaving, leave),
 		},
 		moving: {
@@ -73,7 +78,7 @@ func TestStep(t *testing.T) {
 			reconfirmed: then(moving, update),
 			lost:        then(waiting, drop, schedule),
 			denied:      then(ended, drop, finish),
-			reconnect:   then(waiting, drop, schedule),
+			reconnect:   then(returning, drop, schedule),
 			stop:        then(leaving, leave),
 		},
 		leaving: {
@@ -134,7 +139,7 @@ func TestWordsOfStatesInputsAndEffects(t *testing.T) {
 	for e := range effects {
 		check(e)
 	}
-	if got := states.String(); got != "state 10" {
+	if got := states.String(); got != "state 11" {
 		t.Errorf("beyond the last state: %q", got)
 	}
 	for s := range states {
