@@ -111,7 +111,11 @@ func (in showed) apply(c *core) {
 	case !in.ok || beyondAnyScreen(in.windows):
 		c.cannotSay(a)
 	default:
-		c.weighed(a, c.weigh(in.windows))
+		is := c.weigh(in.windows)
+		if is == unclear && a.proof.found == protocol.OutcomeMismatch && !c.mends(in.windows) {
+			is = different // who was named before may be shown still
+		}
+		c.weighed(a, is)
 	}
 }
 
@@ -186,6 +190,20 @@ func (c *core) weigh(windows []protocol.Window) verdict {
 		return same
 	}
 	return unclear
+}
+
+// mends tells whether windows that name no other patient are the end of one that did: a window shows what is current, or
+// none shows anything. A number without its system may still be that patient's.
+func (c *core) mends(windows []protocol.Window) bool {
+	empty := true
+	for _, w := range windows {
+		patient, images, blank := onScreen(w)
+		if compare(c.desk.what.by["patient"], patient) == same || compare(c.desk.what.by["study"], images) == same {
+			return true
+		}
+		empty = empty && blank
+	}
+	return empty
 }
 
 // onScreen is what a window shows as it is compared. An identifier without a system is compared with none, but a window that

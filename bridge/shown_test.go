@@ -133,6 +133,33 @@ func TestS1_AMismatchIsToldAndGoneWhenItIsMended(t *testing.T) {
 	})
 }
 
+// An answer that cannot be compared names no other patient, and does not take back that one was named.
+func TestS1_AMismatchIsNotMendedByWhatCannotBeCompared(t *testing.T) {
+	for screen, want := range map[string]protocol.Outcome{
+		"m2":    protocol.OutcomeMismatch, // a number without its system
+		"s7":    protocol.OutcomeMismatch, // a study of nobody knows whom
+		"s7/p1": protocol.OutcomeAcknowledged,
+		"p1 m2": protocol.OutcomeAcknowledged,
+		"s1 m2": protocol.OutcomeAcknowledged,
+		"":      protocol.OutcomeAcknowledged,
+		"s1/p1": protocol.OutcomeVerified,
+	} {
+		t.Run(screen, func(t *testing.T) {
+			onDesk(t, func(d *deskTest) {
+				viewer := d.prover(&fakeApp{status: 200})
+				d.settled()
+				d.deliver(ev("ImagingStudy-open", "1", 1, "s1/p1"))
+				viewer.shows("p2")
+				time.Sleep(showAfter + showAgain + time.Millisecond)
+				d.wantOutcome("another patient", viewer, protocol.OutcomeMismatch)
+				viewer.shows(screen)
+				time.Sleep(showBad)
+				d.wantOutcome("then", viewer, want)
+			})
+		})
+	}
+}
+
 // One wrong answer is a page being turned.
 func TestS1_AWindowThatIsOnItsWayIsNoMismatch(t *testing.T) {
 	onDesk(t, func(d *deskTest) {
