@@ -51,7 +51,7 @@ func launchedByTheEHR(s *session) {
 	person := s.attach()
 	ehr := person.open(hospital.EHRURL)
 	person.do(ehr, chromedp.Click(chromedp.CSS("#launch")))
-	words, err := chromedp.Run(person.tab("Castray"), chromedp.Text(chromedp.CSS("h1")))
+	words, err := chromedp.Run(person.tab("Castray is launched – Castray"), chromedp.Text(chromedp.CSS("h1")))
 	if err != nil || words != "Castray is launched" {
 		s.Errorf("the page of the launch says %q, %v", words, err)
 	}
