@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/castray/castray/ipc/protocol"
-	"github.com/castray/castray/oauth"
 )
 
 const (
@@ -37,13 +35,6 @@ type seenLaunch struct {
 	asking   bool
 	starting bool // the sign-in server is being asked
 	raised   int  // how often its page was shown again
-}
-
-// A question waits for the person: whether a launch may take the place of what is there.
-type question struct {
-	launch
-	seen  *seenLaunch
-	shown time.Time // since when it is the first
 }
 
 // A pace lets so many through in a second.
@@ -209,59 +200,6 @@ func (a *Agent) waitsFor(l launch) bool {
 	return a.attempt != nil && a.attempt.launch != nil && a.attempt.launch.mark == l.mark
 }
 
-// ask shows the first question that waits.
-func (a *Agent) ask() {
-	if len(a.launches.asking) == 0 {
-		a.solved(problemLaunchWaiting)
-		return
-	}
-	q := a.launches.asking[0]
-	if !q.shown.IsZero() {
-		return
-	}
-	q.shown = time.Now()
-	words := sprintf("%s wants to launch Castray: accept it, or decline it.", nameOfHub(q.launch))
-	if q.ehr.Launch.IsZero() {
-		words = sprintf("A program names another session at %s: accept it only if it was you.", nameOfHub(q.launch))
-	}
-	a.solved(problemLaunchWaiting) // another question has another age
-	a.notify(problemLaunchWaiting, words)
-}
-
-func nameOfHub(l launch) string {
-	if l.site != nil {
-		return l.site.Name
-	}
-	return host(l.hub.url)
-}
-
-// answerLaunch is the answer to the question that is shown.
-func (a *Agent) answerLaunch(ctx context.Context, yes bool) error {
-	var fault *protocol.Error
-	err := a.do(ctx, func() {
-		a.lookAtLaunches()
-		switch {
-		case len(a.launches.asking) == 0:
-			fault = &protocol.Error{Code: protocol.CodeTooLate, Message: "No launch waits for an answer any more."}
-			return
-		case time.Since(a.launches.asking[0].shown) < lookAtQuestion:
-			fault = &protocol.Error{Code: protocol.CodeBusy, Message: "Another launch has just come: look at it, then answer again."}
-			return
-		}
-		q := a.launches.asking[0]
-		a.launches.asking = a.launches.asking[1:]
-		q.seen.asking = false
-		if yes {
-			a.startLaunch(q.launch, q.seen)
-		}
-		a.ask()
-	})
-	if err == nil && fault != nil {
-		return fault
-	}
-	return err
-}
-
 // startLaunch does what was launched. Nobody waits for the sign-in server here: how it went shows in the Status.
 func (a *Agent) startLaunch(l launch, seen *seenLaunch) {
 	a.solved(problemLaunchRefused)
@@ -307,41 +245,4 @@ func (a *Agent) lookAtLaunches() {
 	if n, told := a.notices[problemLaunchRefused]; told && now.Sub(n.since) > launchLife {
 		a.solved(problemLaunchRefused)
 	}
-}
-
-// forgetQuestions is a no to all that waits.
-func (a *Agent) forgetQuestions() {
-	for _, q := range a.launches.asking {
-		q.seen.asking = false
-	}
-	a.launches.asking = nil
-	a.solved(problemLaunchWaiting)
-}
-
-// isSchemeRedirect tells the end of a sign-in from the beginning of one.
-func isSchemeRedirect(raw string) bool {
-	scheme, _, _ := strings.Cut(oauth.SchemeRedirect, "//")
-	return len(raw) >= len(scheme) && strings.EqualFold(raw[:len(scheme)], scheme)
-}
-
-// redirected gives a redirect by the scheme to the sign-in that waits for it. Any program may send one, so one that nobody
-// waits for is dropped without a word to whoever sent it.
-func (a *Agent) redirected(ctx context.Context, raw string) error {
-	found := false
-	err := a.do(ctx, func() {
-		for _, l := range a.launchers {
-			found = found || l.Redirected(raw)
-		}
-	})
-	if err == nil && !found {
-		a.strayed()
-	}
-	return err
-}
-
-// strayed counts a redirect that no sign-in waits for.
-func (a *Agent) strayed() {
-	a.launches.strays.Add(1)
-	a.changed()
-	a.cfg.Log.Debug("a redirect that nobody waits for was dropped")
 }
