@@ -80,7 +80,7 @@ func TestASecretThatWasChanged(t *testing.T) {
 	d.auth.Client.Secret = "changed"
 	d.starts()
 	d.until("told", func(s protocol.Status) bool {
-		return has(s, "keychain") && contains(s.Problems[0].Sentence, "castray config secret")
+		return contains(problemOf(s, "keychain"), "castray config secret")
 	})
 	asked := d.auth.Count("/auth/authorize")
 	if err := (agent.Config{Store: d.kept}).KeepSecret(d.ctx, &site, "changed"); err != nil {
