@@ -4,13 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
 
 // loopbackPeer asks Windows which process has the socket that connects from there to us, and whose it is.
-func loopbackPeer(from, to netip.AddrPort) (Peer, error) {
+func loopbackPeer(from, to netip.AddrPort) (p Peer, err error) {
+	for range lookups {
+		if p, err = lookUp(from, to); err == nil {
+			break
+		}
+		time.Sleep(lookAgain)
+	}
+	return p, err
+}
+
+// A table that is read while others connect and leave may miss a socket; the next one has it.
+const (
+	lookups   = 3
+	lookAgain = 5 * time.Millisecond
+)
+
+func lookUp(from, to netip.AddrPort) (Peer, error) {
 	for _, six := range []bool{false, true} {
 		table, err := tcpTable(six)
 		if err != nil {
